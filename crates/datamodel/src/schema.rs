@@ -1,0 +1,377 @@
+//! The shape of the datamodel: what a class, field, message, type, role and `xe` record is made of.
+//!
+//! Only definitions; the facts are in `classes/`, `enums.rs`, `errors.rs` and `xe/`.
+
+/// Where in its life an element of the interface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// Part of the interface.
+    Published,
+    /// May change or go.
+    Prototyped,
+    /// Works, but callers should move on.
+    Deprecated,
+    /// Answers `MESSAGE_REMOVED`.
+    Removed,
+    /// Pool-internal: callable by members only, absent from the public reference.
+    Internal,
+}
+
+/// A XenAPI type. Written on the wire names as in the reference: `VM ref set`, `(string -> string) map`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Nothing.
+    Void,
+    /// UTF-8 text.
+    String,
+    /// 64-bit integer.
+    Int,
+    /// Double.
+    Float,
+    /// Truth value.
+    Bool,
+    /// Point in time, seconds, UTC.
+    DateTime,
+    /// Reference to an object of the named class.
+    Ref(&'static str),
+    /// One of an enum's words.
+    Enum(&'static EnumDef),
+    /// Unordered collection without duplicates.
+    Set(&'static Type),
+    /// Association.
+    Map(&'static Type, &'static Type),
+    /// The whole record of the named class.
+    Record(&'static str),
+    /// A value or nothing (XenAPI `option`).
+    Optional(&'static Type),
+    /// A batch of events as `event.from` returns it.
+    EventBatch,
+}
+
+/// An enum: closed, never extended by Holdfast.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EnumDef {
+    /// API name, such as `vm_power_state`.
+    pub name: &'static str,
+    /// Its words, in the order of the reference.
+    pub values: &'static [&'static str],
+}
+
+/// Who may change a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Qualifier {
+    /// Clients read and write.
+    RW,
+    /// Set at creation, then only read.
+    StaticRO,
+    /// Only the system changes it.
+    DynamicRO,
+}
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Kept in the pool database.
+    Stored,
+    /// The set of objects of `class` whose `field` refers to this one.
+    Reverse { class: &'static str, field: &'static str },
+    /// Worked out from other records when read (`allowed_operations` and the like).
+    Computed,
+}
+
+/// A field's value when nothing was set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DefaultValue {
+    /// The type's own zero: empty, 0, false, the epoch, the null reference, an enum's first word.
+    Zero,
+    /// Text or an enum's word.
+    Str(&'static str),
+    /// Number.
+    Int(i64),
+    /// Number with a point.
+    Float(f64),
+    /// Truth value.
+    Bool(bool),
+    /// Text map.
+    StrMap(&'static [(&'static str, &'static str)]),
+    /// Text set.
+    StrSet(&'static [&'static str]),
+}
+
+/// The least privileged role that may call a message. Order is privilege, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Any session, whatever its roles (`session.logout`).
+    AnySession,
+    /// `read-only`.
+    ReadOnly,
+    /// `vm-operator`.
+    VmOperator,
+    /// `vm-admin`.
+    VmAdmin,
+    /// `vm-power-admin`.
+    VmPowerAdmin,
+    /// `pool-operator`.
+    PoolOperator,
+    /// `pool-admin`.
+    PoolAdmin,
+    /// The local root user or another member of the pool.
+    Internal,
+}
+
+/// One field of a class.
+#[derive(Debug)]
+pub struct Field {
+    /// API name.
+    pub name: &'static str,
+    /// Type.
+    pub ty: Type,
+    /// Who may change it.
+    pub qualifier: Qualifier,
+    /// Value when nothing was set.
+    pub default: DefaultValue,
+    /// The reference declares a default, so `create` may be called without it.
+    pub has_default: bool,
+    /// Stage of life.
+    pub state: Lifecycle,
+    /// Where the value comes from.
+    pub store: Store,
+    /// Role for `set_`, `add_to_`, `remove_from_`; meaningful where the qualifier is RW.
+    pub set_role: Role,
+    /// Map keys that a less privileged role may change, with that role (`XenCenter.CustomFields.*`, `folder`).
+    pub key_roles: &'static [(&'static str, Role)],
+    /// One line, third person.
+    pub doc: &'static str,
+}
+
+/// A parameter of a message; the leading session is never listed.
+#[derive(Debug)]
+pub struct Param {
+    /// API name.
+    pub name: &'static str,
+    /// Type.
+    pub ty: Type,
+    /// Value when the caller leaves it out; `None` means the caller must give it.
+    pub default: Option<DefaultValue>,
+    /// One line.
+    pub doc: &'static str,
+}
+
+/// Which host does the work of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunsOn {
+    /// The host where the call arrived.
+    AnyHost,
+    /// The host on which the VM given as first parameter runs, if it runs.
+    ResidentHost,
+    /// A host with the SR of the first parameter plugged.
+    HostWithSr,
+    /// The host given as first parameter (or whose PBD, PIF ... it is).
+    NamedHost,
+    /// The coordinator.
+    Coordinator,
+}
+
+/// An explicit message of a class.
+#[derive(Debug)]
+pub struct Message {
+    /// API name without the class.
+    pub name: &'static str,
+    /// Parameters after the session.
+    pub params: &'static [Param],
+    /// Result.
+    pub result: Type,
+    /// XenAPI error codes it is declared to raise.
+    pub errors: &'static [&'static str],
+    /// Least privileged role.
+    pub role: Role,
+    /// Also open to other pools' members by client certificate.
+    pub client_cert: bool,
+    /// `Async.CLASS.NAME` exists and returns a task.
+    pub is_async: bool,
+    /// Needs a session as first parameter.
+    pub session: bool,
+    /// Stage of life.
+    pub state: Lifecycle,
+    /// Where it runs.
+    pub runs_on: RunsOn,
+    /// Parameters or result are secret: never logged.
+    pub secret: bool,
+    /// One line, third person.
+    pub doc: &'static str,
+}
+
+/// A class of the interface.
+#[derive(Debug)]
+pub struct Class {
+    /// API name, such as `VM`, `host_metrics`.
+    pub name: &'static str,
+    /// Stage of life.
+    pub state: Lifecycle,
+    /// Appears in `event.from`.
+    pub events: bool,
+    /// Fields in the order of the API reference.
+    pub fields: &'static [Field],
+    /// Explicit messages.
+    pub messages: &'static [Message],
+    /// Which implicit constructors and accessors exist (`create`, `destroy`, `get_by_name_label` ...), and their roles.
+    pub implicit: ImplicitSet,
+    /// One line.
+    pub doc: &'static str,
+}
+
+/// Implicit messages that not every class has; field accessors follow from the fields.
+#[derive(Debug, Clone, Copy)]
+pub struct ImplicitSet {
+    /// `get_record`, `get_by_uuid`, `get_all`, `get_all_records` exist (role read-only).
+    pub getters: bool,
+    /// `get_by_name_label` exists.
+    pub by_name_label: bool,
+    /// `create(record)` exists, with its role.
+    pub create: Option<Role>,
+    /// `destroy(self)` exists, with its role.
+    pub destroy: Option<Role>,
+}
+
+/// An implicit message, derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Implicit {
+    /// `get_record`.
+    GetRecord,
+    /// `get_by_uuid`.
+    GetByUuid,
+    /// `get_by_name_label`.
+    GetByNameLabel,
+    /// `get_all`.
+    GetAll,
+    /// `get_all_records`.
+    GetAllRecords,
+    /// `create`.
+    Create,
+    /// `destroy`.
+    Destroy,
+    /// `get_FIELD`; the number is the index in [`Class::fields`].
+    Get(u16),
+    /// `set_FIELD`.
+    Set(u16),
+    /// `add_to_FIELD` of a map.
+    AddTo(u16),
+    /// `remove_from_FIELD` of a map.
+    RemoveFrom(u16),
+    /// `add_FIELD` of a set.
+    Add(u16),
+    /// `remove_FIELD` of a set.
+    Remove(u16),
+}
+
+/// How `xe` may change a field, as it prints it: `( RO)`, `( RW)`, `(SRO)`, `(SRW)`, `(MRO)`, `(MRW)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XeAccess {
+    /// Read only.
+    RO,
+    /// Read and write.
+    RW,
+    /// Set, read only.
+    SRO,
+    /// Set, read and write.
+    SRW,
+    /// Map, read only.
+    MRO,
+    /// Map, read and write.
+    MRW,
+}
+
+/// Where `xe` takes a field's value from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XeSource {
+    /// The API field of that name on the same record.
+    Field(&'static str),
+    /// A field of the record that `via` (a field of this record) refers to.
+    Related { via: &'static str, class: &'static str, field: &'static str },
+    /// Worked out by `xe` under the field's own name.
+    Computed,
+}
+
+/// How `xe` prints a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XeFormat {
+    /// As it is.
+    Text,
+    /// Number.
+    Int,
+    /// Number with a point.
+    Float,
+    /// `true`/`false`.
+    Bool,
+    /// `20260101T00:00:00Z`.
+    Date,
+    /// A reference as the uuid of what it names.
+    Uuid,
+    /// References as uuids joined by `; `.
+    UuidList,
+    /// Values joined by `; `.
+    List,
+    /// `key: value` joined by `; `.
+    Map,
+    /// Name label of what a reference names.
+    NameOfRef,
+    /// Words of an enum, spelled by the named table of [`xe::ENUM_STRINGS`](crate::xe).
+    EnumVia(&'static str),
+}
+
+/// One field as `xe` shows it.
+#[derive(Debug)]
+pub struct XeField {
+    /// `xe` name, such as `power-state`.
+    pub name: &'static str,
+    /// Where the value comes from.
+    pub source: XeSource,
+    /// How it may be changed.
+    pub access: XeAccess,
+    /// How it is printed.
+    pub format: XeFormat,
+    /// Left out of `params=all` unless asked for by name.
+    pub hidden: bool,
+    /// Costs a call of its own: left out of lists unless asked for.
+    pub expensive: bool,
+}
+
+/// A class as `xe` shows it: `vm-list`, `vm-param-get` ...
+#[derive(Debug)]
+pub struct XeRecord {
+    /// Word before the dash: `vm`, `host-cpu`, `template`.
+    pub cli_name: &'static str,
+    /// API class.
+    pub class: &'static str,
+    /// Fields in printing order.
+    pub fields: &'static [XeField],
+    /// Fields printed by `CLI_NAME-list` when `params` is not given.
+    pub default_list: &'static [&'static str],
+    /// Records shown are those whose `xe` field has this value (templates, snapshots and VMs share a class).
+    pub filter: &'static [(&'static str, &'static str)],
+    /// Verbs that exist: `list`, `param-list`, `param-get`, `param-set`, `param-add`, `param-remove`, `param-clear`.
+    pub verbs: &'static [&'static str],
+}
+
+/// A command of `xe` that is not a record verb.
+#[derive(Debug)]
+pub struct XeCommand {
+    /// Name, such as `vm-start`.
+    pub name: &'static str,
+    /// Other accepted spellings (S1-40).
+    pub aliases: &'static [&'static str],
+    /// Parameters that must be given.
+    pub required: &'static [&'static str],
+    /// Parameters that may be given; a trailing `:` takes `NAME:KEY=VALUE`.
+    pub optional: &'static [&'static str],
+    /// Flags, with their dashes.
+    pub flags: &'static [&'static str],
+    /// `vm`, `host` or `sr`: which records the selectors choose.
+    pub selectors: Option<&'static str>,
+    /// Shown by plain `xe help`.
+    pub common: bool,
+    /// Parameters that name a local file (`filename` and `file-name` are both taken, S1-36).
+    pub files: &'static [&'static str],
+    /// One line for help and completion.
+    pub doc: &'static str,
+}

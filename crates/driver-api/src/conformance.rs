@@ -1,0 +1,1 @@
+//! The suites that every driver passes, real or fake. A driver's own crate calls these from its tests.

@@ -1,0 +1,5 @@
+//! The project's verbs: `demo test ci bench soak codegen tidy`.
+
+fn main() -> anyhow::Result<()> {
+    anyhow::bail!("no verb yet")
+}
