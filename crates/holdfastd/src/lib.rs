@@ -1,1 +1,4 @@
-//!
+//! The host daemon.
+
+pub mod config;
+pub mod pki;

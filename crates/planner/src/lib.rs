@@ -1,1 +1,18 @@
+//! Every decision, as a pure function from facts to a plan or a refusal.
 //!
+//! No async, no clock, no randomness, no log, no record and no database: callers build the small views below from one
+//! snapshot and perform the plan that comes back. A [`Refusal`] is a value, not a fault; `holdfastd::api` maps it to a
+//! XenAPI error. Plans say why in words an admin understands.
+//!
+//! * [`vm_ops`]: which operation is legal in which state (`allowed_operations` and the refusal come from one table).
+//! * [`device_ops`]: the same for VBDs, VIFs, VDIs and SRs.
+//! * [`placement`]: where a VM may run.
+//! * [`disk_locks`]: who may have a VDI open.
+
+pub mod device_ops;
+pub mod disk_locks;
+pub mod placement;
+pub mod refusal;
+pub mod vm_ops;
+
+pub use refusal::Refusal;

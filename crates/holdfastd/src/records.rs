@@ -1,0 +1,230 @@
+//! Holdfast's own records in the pool database: placement, reservations, disk locks, sessions, accounts, members.
+//!
+//! XenAPI objects are `xenapi::Record`s; these are what the XenAPI has no class for. Each is versioned JSON, unknown
+//! fields survive a rewrite (N and N-1 in one pool), and each change is a guarded commit. Nothing here does I/O.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Unknown fields of a newer version, kept and written back.
+pub type Unknown = serde_json::Map<String, serde_json::Value>;
+
+/// Which host may run a VM: the record that every start, stop and migration guards (design.md section 5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Raised by every start and migration; orders of a lower generation are refused.
+    pub generation: u64,
+    /// Where it runs or is being started; `None` when it provably runs nowhere.
+    pub host: Option<Uuid>,
+    /// The other host of a migration in progress: recovery then needs both proved stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrating_to: Option<Uuid>,
+    /// Boot of `host` that the run belongs to.
+    #[serde(default)]
+    pub boot_id: String,
+    /// Lineage of the database at that time.
+    pub epoch: u64,
+    /// Since when, seconds since the epoch.
+    pub since: i64,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Memory that is spoken for on one host.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Bytes by VM.
+    pub vms: std::collections::BTreeMap<Uuid, i64>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Reservation {
+    /// All of it, bytes.
+    pub fn total(&self) -> i64 {
+        self.vms.values().sum()
+    }
+}
+
+/// Who has a VDI open.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VdiLock {
+    /// The holders: one writer, or readers.
+    pub holders: Vec<LockHolder>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// One holder of a VDI.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The VM, or `None` for a copy or export.
+    pub vm: Option<Uuid>,
+    /// The saga that holds it, if not a VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saga: Option<Uuid>,
+    /// Where it is open.
+    pub host: Uuid,
+    /// For writing.
+    pub write: bool,
+    /// The VM's placement generation.
+    pub generation: u64,
+    /// Since when, seconds since the epoch.
+    pub since: i64,
+}
+
+/// A session; its key in the database is the SHA-256 of its token (design.md section 3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Uuid of the session object, which is not its token.
+    pub uuid: Uuid,
+    /// Who logged in.
+    pub user: String,
+    /// Role: XenAPI's name.
+    pub role: String,
+    /// Name that the client gave itself.
+    pub originator: String,
+    /// Address of the client.
+    pub origin: String,
+    /// Host that answered the login.
+    pub host: Uuid,
+    /// When, seconds since the epoch.
+    pub created: i64,
+    /// Last use, written at most every five minutes.
+    pub last_active: i64,
+    /// A session that only this pool's hosts use.
+    #[serde(default)]
+    pub pool_internal: bool,
+    #[serde(default)]
+    pub other_config: std::collections::BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A local account of the pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// argon2 hash in PHC form.
+    pub hash: String,
+    /// Role: XenAPI's name.
+    pub role: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What a member tells the others of itself; written by the member, read by voter planning and forwarding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Address of API, database and migration.
+    pub address: String,
+    /// API port.
+    pub api_port: u16,
+    /// URL for etcd's clients.
+    pub etcd_client_url: String,
+    /// URL for etcd's peers.
+    pub etcd_peer_url: String,
+    /// Boot it runs.
+    pub boot_id: String,
+    /// Highest schema version its software writes.
+    pub schema: u32,
+    /// Version of its software.
+    pub software: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Who coordinates, under a lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coordinator {
+    /// The host.
+    pub host: Uuid,
+    /// Raised by every election.
+    pub term: u64,
+    /// When elected, seconds since the epoch.
+    pub since: i64,
+}
+
+/// Facts of the database's lineage, at one key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolMeta {
+    /// Uuid of the pool.
+    pub pool: Uuid,
+    /// Lineage; only forced recovery and restore raise it.
+    pub epoch: u64,
+    /// Lowest schema version of the pool's hosts.
+    pub schema_active: u32,
+    /// The pool CA's certificate, PEM.
+    pub ca_pem: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A host lease's value, written by `holdfast-had`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostLease {
+    /// Boot of the host.
+    pub boot_id: String,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A fence: proof that one boot of a host has ended (design.md section 5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fence {
+    /// The host.
+    pub host: Uuid,
+    /// The boot that ended.
+    pub boot_id: String,
+    /// Lineage at that time.
+    pub epoch: u64,
+    /// What proves it.
+    pub proof: String,
+    /// When, seconds since the epoch.
+    pub at: i64,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What every member is known as in the voter plan.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VoterPlan {
+    /// Hosts that shall run a database process, with the argument `--initial-cluster` they start with.
+    pub members: std::collections::BTreeMap<Uuid, VoterSlot>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// One host's place in the voter plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VoterSlot {
+    /// Raised when the member is added again: its old data directory is then wiped.
+    pub generation: u64,
+    /// `--initial-cluster` at its first start.
+    pub initial_cluster: String,
+}
+
+/// Encodes a record for the database.
+pub fn encode<T: Serialize>(value: &T) -> std::sync::Arc<[u8]> {
+    serde_json::to_vec(value).expect("these records have no keys that JSON can't hold").into()
+}
+
+/// Reads a record from the database; a record that can't be read is reported by its key by the caller.
+///
+/// # Errors
+/// The parser's message.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_newer_version_survive_a_rewrite() {
+        let newer = br#"{"vms":{},"colour":"blue"}"#;
+        let record: Reservation = decode(newer).expect("reads");
+        let again = encode(&record);
+        assert!(std::str::from_utf8(&again).expect("text").contains("\"colour\":\"blue\""));
+    }
+}
