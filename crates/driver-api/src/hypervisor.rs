@@ -42,7 +42,8 @@ pub enum Firmware {
 /// One disk or CD of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskSpec {
-    /// The VBD's uuid; used as the device's alias (`ua-<uuid>`) and serial.
+    /// The VBD's uuid; used as the device's alias (`ua-<uuid>`) and, its first 20 hex digits, as the serial number
+    /// (virtio has no more room).
     pub vbd: Uuid,
     /// XenAPI user device number, 0 to 15 for disks: `vda` is 0.
     pub position: u32,
@@ -118,7 +119,7 @@ pub struct DomainSpec {
     pub nics: Vec<NicSpec>,
     /// Address that the VNC console listens on.
     pub vnc_listen: String,
-    /// What happens when the guest powers off, reboots or crashes.
+    /// What happens when the guest reboots. (A guest that powers off ends its domain, always.)
     pub on_reboot: OnExit,
     /// What happens when the guest crashes.
     pub on_crash: OnExit,
@@ -176,7 +177,7 @@ pub struct DomainObservation {
 /// Something that happened to a domain without our asking, or as the effect of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainEvent {
-    /// The VM.
+    /// The VM; the nil uuid for [`DomainEventKind::Reconnected`], which is about all of them.
     pub vm: Uuid,
     /// What happened.
     pub what: DomainEventKind,
@@ -245,13 +246,16 @@ pub struct MigrationSpec {
     /// VBDs whose data are copied with the guest (their target volumes exist already, at `DiskSpec::path` of the
     /// target); empty when all storage is shared.
     pub copy_disks: Vec<MigratedDisk>,
+    /// Disks and CDs that both hosts reach, as the target is to open them. One left out is opened by the path that the
+    /// source opened it by, which is stale if the file was renamed since (a snapshot's overlay taking the volume's name).
+    pub shared_disks: Vec<MigratedDisk>,
     /// The storage is shared although libvirt can't see that it is.
     pub storage_is_shared: bool,
     /// Placement generation that the target's domain must carry.
     pub generation: u64,
 }
 
-/// A disk that moves with its guest.
+/// A disk as the target of a migration opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MigratedDisk {
     /// XenAPI user device number.
@@ -288,9 +292,13 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     async fn reset(&self, vm: Uuid, limit: Duration) -> Result<()>;
     /// Ends the domain at once and returns when its process is gone. Succeeds if there is none.
     async fn destroy(&self, vm: Uuid, limit: Duration) -> Result<()>;
-    /// Saves memory and device state to `path` (made, or overwritten); the domain is gone afterwards.
+    /// Saves memory and device state to `path` (made, or overwritten); the domain is gone afterwards. On failure it goes
+    /// on as it was.
     async fn save(&self, vm: Uuid, path: &std::path::Path, limit: Duration) -> Result<()>;
-    /// Creates the domain from a saved state with CPUs stopped, with the disks and NICs of `spec`.
+    /// Creates the domain from a saved state with CPUs stopped. Of `spec` these may differ from what was saved:
+    /// generation, title, paths and formats of disks, media of CDs, bridges and links of NICs, the console's address. The
+    /// rest is the machine the guest remembers: a disk or NIC that only one side knows is
+    /// [`Kind::Invalid`](crate::Kind::Invalid).
     async fn restore_paused(
         &self,
         spec: &DomainSpec,
@@ -340,7 +348,7 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     /// A picture of the screen, PNG.
     async fn screenshot(&self, vm: Uuid, limit: Duration) -> Result<Vec<u8>>;
     /// Events of all domains from now on. Each call gives an independent stream; a slow reader loses events and gets
-    /// [`DomainEventKind::Reconnected`], upon which it observes everything anew.
+    /// [`DomainEventKind::Reconnected`], upon which it observes everything anew ([`EventFan`](crate::EventFan)).
     async fn events(&self) -> Result<mpsc::Receiver<DomainEvent>>;
 }
 

@@ -10,8 +10,10 @@
 
 pub mod conformance;
 pub mod error;
+pub mod event_fan;
 pub mod fake;
 pub mod hypervisor;
 pub mod storage;
 
 pub use error::{DriverError, Kind};
+pub use event_fan::EventFan;
