@@ -46,6 +46,15 @@ pub enum Type {
     Optional(&'static Type),
     /// A batch of events as `event.from` returns it.
     EventBatch,
+    /// The record of whatever class the context names (`event.snapshot`).
+    AnyRecord,
+}
+
+impl Type {
+    /// `(string -> string) map`.
+    pub const STRING_MAP: Self = Self::Map(&Self::String, &Self::String);
+    /// `string set`.
+    pub const STRING_SET: Self = Self::Set(&Self::String);
 }
 
 /// An enum: closed, never extended by Holdfast.
@@ -73,8 +82,14 @@ pub enum Qualifier {
 pub enum Store {
     /// Kept in the pool database.
     Stored,
-    /// The set of objects of `class` whose `field` refers to this one.
-    Reverse { class: &'static str, field: &'static str },
+    /// The set of objects of `class` whose `field` refers to this one. A class that the datamodel does not have (yet)
+    /// makes the set empty.
+    Reverse {
+        /// API name of the class that holds the reference.
+        class: &'static str,
+        /// Its field: a reference or a set of references to this class.
+        field: &'static str,
+    },
     /// Worked out from other records when read (`allowed_operations` and the like).
     Computed,
 }
@@ -96,6 +111,8 @@ pub enum DefaultValue {
     StrMap(&'static [(&'static str, &'static str)]),
     /// Text set.
     StrSet(&'static [&'static str]),
+    /// Number set.
+    IntSet(&'static [i64]),
 }
 
 /// The least privileged role that may call a message. Order is privilege, least first.
@@ -138,14 +155,124 @@ pub struct Field {
     pub store: Store,
     /// Role for `set_`, `add_to_`, `remove_from_`; meaningful where the qualifier is RW.
     pub set_role: Role,
-    /// Map keys that a less privileged role may change, with that role (`XenCenter.CustomFields.*`, `folder`).
+    /// Changing is also open to other pools' members by client certificate.
+    pub client_cert: bool,
+    /// Map keys with a role of their own (`XenCenter.CustomFields.*`, `folder`); a trailing `*` matches any rest.
     pub key_roles: &'static [(&'static str, Role)],
+    /// May hold passwords: never logged, left out of diagnostics.
+    pub secret: bool,
     /// One line, third person.
     pub doc: &'static str,
 }
 
+impl Field {
+    const fn base(name: &'static str, ty: Type, qualifier: Qualifier, doc: &'static str) -> Self {
+        Self {
+            name,
+            ty,
+            qualifier,
+            default: DefaultValue::Zero,
+            has_default: false,
+            state: Lifecycle::Published,
+            store: Store::Stored,
+            set_role: Role::Internal,
+            client_cert: false,
+            key_roles: &[],
+            secret: false,
+            doc,
+        }
+    }
+
+    /// A field that clients with the role may change.
+    pub const fn rw(name: &'static str, ty: Type, set_role: Role, doc: &'static str) -> Self {
+        let mut field = Self::base(name, ty, Qualifier::RW, doc);
+        field.set_role = set_role;
+        field
+    }
+
+    /// A field given at creation.
+    pub const fn static_ro(name: &'static str, ty: Type, doc: &'static str) -> Self {
+        Self::base(name, ty, Qualifier::StaticRO, doc)
+    }
+
+    /// A field that only the system changes.
+    pub const fn dynamic_ro(name: &'static str, ty: Type, doc: &'static str) -> Self {
+        Self::base(name, ty, Qualifier::DynamicRO, doc)
+    }
+
+    /// Declares the default, so that `create` may be called without the field.
+    pub const fn default(mut self, value: DefaultValue) -> Self {
+        self.default = value;
+        self.has_default = true;
+        self
+    }
+
+    /// Marks the field as not settled.
+    pub const fn prototyped(mut self) -> Self {
+        self.state = Lifecycle::Prototyped;
+        self
+    }
+
+    /// Marks the field as one to move away from.
+    pub const fn deprecated(mut self) -> Self {
+        self.state = Lifecycle::Deprecated;
+        self
+    }
+
+    /// Marks the field as gone: it keeps its default for ever.
+    pub const fn removed(mut self) -> Self {
+        self.state = Lifecycle::Removed;
+        self
+    }
+
+    /// Marks the field as ours, absent from the public reference.
+    pub const fn internal(mut self) -> Self {
+        self.state = Lifecycle::Internal;
+        self
+    }
+
+    /// Says that the field is the other end of a reference.
+    pub const fn reverse_of(mut self, class: &'static str, field: &'static str) -> Self {
+        self.store = Store::Reverse { class, field };
+        self
+    }
+
+    /// Says that the field is worked out when read.
+    pub const fn computed(mut self) -> Self {
+        self.store = Store::Computed;
+        self
+    }
+
+    /// Gives single keys of a map their own role.
+    pub const fn key_roles(mut self, roles: &'static [(&'static str, Role)]) -> Self {
+        self.key_roles = roles;
+        self
+    }
+
+    /// Opens changing to holders of a client certificate.
+    pub const fn client_cert(mut self) -> Self {
+        self.client_cert = true;
+        self
+    }
+
+    /// Says that the value may hold passwords.
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// The role that changing `key` of this map takes.
+    pub fn role_for_key(&self, key: &str) -> Role {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(stem) => key.starts_with(stem),
+            None => key == pattern,
+        };
+        self.key_roles.iter().find(|(k, _)| fits(k)).map_or(self.set_role, |(_, role)| *role)
+    }
+}
+
 /// A parameter of a message; the leading session is never listed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Param {
     /// API name.
     pub name: &'static str,
@@ -153,8 +280,18 @@ pub struct Param {
     pub ty: Type,
     /// Value when the caller leaves it out; `None` means the caller must give it.
     pub default: Option<DefaultValue>,
-    /// One line.
-    pub doc: &'static str,
+}
+
+impl Param {
+    /// A parameter that must be given.
+    pub const fn new(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, default: None }
+    }
+
+    /// A parameter that may be left out, together with everything after it.
+    pub const fn optional(name: &'static str, ty: Type, default: DefaultValue) -> Self {
+        Self { name, ty, default: Some(default) }
+    }
 }
 
 /// Which host does the work of a message.
@@ -162,9 +299,9 @@ pub struct Param {
 pub enum RunsOn {
     /// The host where the call arrived.
     AnyHost,
-    /// The host on which the VM given as first parameter runs, if it runs.
+    /// The host on which the VM given as first parameter (or the VM of that VBD or VIF) runs, if it runs.
     ResidentHost,
-    /// A host with the SR of the first parameter plugged.
+    /// A host that has the SR given as first parameter (or the SR of that VDI) plugged.
     HostWithSr,
     /// The host given as first parameter (or whose PBD, PIF ... it is).
     NamedHost,
@@ -201,6 +338,42 @@ pub struct Message {
     pub doc: &'static str,
 }
 
+impl Message {
+    /// What a message is unless it says otherwise: public, `void`, synchronous, on any host, for members only.
+    pub const BASE: Self = Self {
+        name: "",
+        params: &[],
+        result: Type::Void,
+        errors: &[],
+        role: Role::Internal,
+        client_cert: false,
+        is_async: false,
+        session: true,
+        state: Lifecycle::Published,
+        runs_on: RunsOn::AnyHost,
+        secret: false,
+        doc: "",
+    };
+}
+
+/// An error code of the catalogue.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErrorDef {
+    /// The code, such as `VM_BAD_POWER_STATE`.
+    pub code: &'static str,
+    /// Names of its parameters in order; `None` where the reference declares none, then any number is right.
+    pub params: Option<&'static [&'static str]>,
+}
+
+/// An alert of the catalogue.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AlertDef {
+    /// Name of the `message` object.
+    pub name: &'static str,
+    /// 1 (most urgent) to 5.
+    pub priority: u8,
+}
+
 /// A class of the interface.
 #[derive(Debug)]
 pub struct Class {
@@ -210,9 +383,9 @@ pub struct Class {
     pub state: Lifecycle,
     /// Appears in `event.from`.
     pub events: bool,
-    /// Fields in the order of the API reference.
+    /// Fields in byte order of their names.
     pub fields: &'static [Field],
-    /// Explicit messages.
+    /// Explicit messages in byte order of their names.
     pub messages: &'static [Message],
     /// Which implicit constructors and accessors exist (`create`, `destroy`, `get_by_name_label` ...), and their roles.
     pub implicit: ImplicitSet,
@@ -223,13 +396,15 @@ pub struct Class {
 /// Implicit messages that not every class has; field accessors follow from the fields.
 #[derive(Debug, Clone, Copy)]
 pub struct ImplicitSet {
-    /// `get_record`, `get_by_uuid`, `get_all`, `get_all_records` exist (role read-only).
+    /// `get_record`, `get_by_uuid` and the accessors of every field exist (getters take the role read-only).
     pub getters: bool,
+    /// `get_all`, `get_all_records` exist.
+    pub all: bool,
     /// `get_by_name_label` exists.
     pub by_name_label: bool,
-    /// `create(record)` exists, with its role.
+    /// `create(args)` exists, with its role; always asynchronous too.
     pub create: Option<Role>,
-    /// `destroy(self)` exists, with its role.
+    /// `destroy(self)` exists, with its role; always asynchronous too.
     pub destroy: Option<Role>,
 }
 
