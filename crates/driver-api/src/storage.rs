@@ -61,6 +61,8 @@ pub struct VolumeObservation {
     pub parent: Option<Uuid>,
     /// Can't be written.
     pub read_only: bool,
+    /// Frozen data that only overlays read: never attached by itself, hidden from users (XenAPI `managed = false`).
+    pub is_base: bool,
     /// What could not be read of it (a damaged header); the volume is listed all the same.
     pub defects: Vec<String>,
 }
@@ -87,6 +89,15 @@ pub struct Attached {
     pub path: PathBuf,
     /// Its format.
     pub format: DiskFormat,
+}
+
+/// What [`SrDriver::collect`] removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Base images that are gone now.
+    pub volumes: Vec<Uuid>,
+    /// Bytes given back to the storage.
+    pub freed_bytes: u64,
 }
 
 /// Progress of a long copy: called with the fraction done, 0.0 to 1.0; returning `false` cancels.
@@ -154,9 +165,10 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         copy: &VolumeSpec,
         limit: Duration,
     ) -> Result<(VolumeObservation, VolumeObservation)>;
-    /// Prepares an overlay of `volume`'s present data for the hypervisor to switch a running guest to: the present file
-    /// becomes `base` (same inode, renamed in place or linked), and the overlay takes the volume's own name only when
-    /// [`SrDriver::overlay_commit`] is called. Returns the overlay to switch to.
+    /// Prepares an overlay of `volume`'s present data for the hypervisor to switch a running guest to: the present data
+    /// get the second name `base` (same inode, so that the running guest goes on writing to them), then the empty
+    /// overlay takes the volume's own name. At every moment the volume can be opened under its own name with all data,
+    /// also after a power cut. Returns the overlay to switch to; its path may be the very path the guest has open.
     async fn overlay_prepare(
         &self,
         sr: &SrSpec,
@@ -164,7 +176,8 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         base: Uuid,
         limit: Duration,
     ) -> Result<Attached>;
-    /// After the hypervisor has switched: `volume` is now the overlay, `copy` is made as a read-only overlay of `base`.
+    /// After the hypervisor has switched: `copy` is made as another overlay of `base`. Refuses with
+    /// [`Kind::BadState`](crate::Kind) while somebody still writes to `base`.
     async fn overlay_commit(
         &self,
         sr: &SrSpec,
@@ -173,7 +186,8 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         copy: &VolumeSpec,
         limit: Duration,
     ) -> Result<(VolumeObservation, VolumeObservation)>;
-    /// Takes back [`SrDriver::overlay_prepare`] when the hypervisor did not switch.
+    /// Takes back [`SrDriver::overlay_prepare`] when the hypervisor did not switch: refuses with
+    /// [`Kind::BadState`](crate::Kind) when the overlay is open or holds data.
     async fn overlay_abandon(
         &self,
         sr: &SrSpec,
@@ -181,6 +195,9 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         base: Uuid,
         limit: Duration,
     ) -> Result<()>;
+    /// Removes base images that no overlay needs any more, and what interrupted operations left. The daemon calls it
+    /// after destroying volumes and now and then.
+    async fn collect(&self, sr: &SrSpec, limit: Duration) -> Result<Collected>;
     /// Full copy of a volume's virtual content into a new volume of `target`, holes kept, with progress and cancel. The
     /// target is complete and flushed, or absent.
     async fn volume_copy(

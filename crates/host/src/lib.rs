@@ -1,1 +1,21 @@
+//! The Linux under us: processes, clocks, files, network and logins of the machine this program runs on.
 //!
+//! Not a driver and no policy: nothing here knows of pools, records or repositories. Invariants: every process that
+//! Holdfast starts is started by [`exec`]; everything that can wait has a limit; the default build has no async
+//! runtime (`holdfast-had` depends on that; the features `tokio` and `pam` add the rest). Unsafe code lives in `sys/`.
+//!
+//! Next: [`exec`], [`proc`] (who runs), [`boot`] (which boot, boot-time clock), [`fs`] (durable files, locks, space),
+//! [`facts`] (memory, processors), [`network`] (bridges and interfaces).
+
+pub mod boot;
+mod error;
+pub mod exec;
+pub mod facts;
+pub mod fs;
+pub mod network;
+#[cfg(feature = "pam")]
+pub mod pam;
+pub mod proc;
+mod sys;
+
+pub use error::{Error, Result};
