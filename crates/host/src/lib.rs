@@ -12,6 +12,7 @@ mod error;
 pub mod exec;
 pub mod facts;
 pub mod fs;
+pub mod had;
 pub mod network;
 #[cfg(feature = "pam")]
 pub mod pam;
