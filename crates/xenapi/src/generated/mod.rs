@@ -1,0 +1,1 @@
+//! Written by `cargo xtask codegen` from the datamodel; nothing here yet.
