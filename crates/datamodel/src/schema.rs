@@ -462,7 +462,14 @@ pub enum XeSource {
     /// The API field of that name on the same record.
     Field(&'static str),
     /// A field of the record that `via` (a field of this record) refers to.
-    Related { via: &'static str, class: &'static str, field: &'static str },
+    Related {
+        /// Field of this record that holds the reference.
+        via: &'static str,
+        /// Class of the other record.
+        class: &'static str,
+        /// Field of the other record.
+        field: &'static str,
+    },
     /// Worked out by `xe` under the field's own name.
     Computed,
 }
@@ -486,8 +493,12 @@ pub enum XeFormat {
     UuidList,
     /// Values joined by `; `.
     List,
+    /// Values joined by `, `.
+    CommaList,
     /// `key: value` joined by `; `.
     Map,
+    /// `key: uuid` joined by `; `, of a map to references.
+    MapOfUuid,
     /// Name label of what a reference names.
     NameOfRef,
     /// Words of an enum, spelled by the named table of [`xe::ENUM_STRINGS`](crate::xe).
@@ -509,6 +520,64 @@ pub struct XeField {
     pub hidden: bool,
     /// Costs a call of its own: left out of lists unless asked for.
     pub expensive: bool,
+    /// Printed with `[DEPRECATED]`.
+    pub deprecated: bool,
+}
+
+impl XeField {
+    const fn from_source(
+        name: &'static str,
+        source: XeSource,
+        access: XeAccess,
+        format: XeFormat,
+    ) -> Self {
+        Self { name, source, access, format, hidden: false, expensive: false, deprecated: false }
+    }
+
+    /// A field of the record itself.
+    pub const fn of(
+        name: &'static str,
+        field: &'static str,
+        access: XeAccess,
+        format: XeFormat,
+    ) -> Self {
+        Self::from_source(name, XeSource::Field(field), access, format)
+    }
+
+    /// A field of the record that `via` refers to.
+    pub const fn related(
+        name: &'static str,
+        via: &'static str,
+        class: &'static str,
+        field: &'static str,
+        access: XeAccess,
+        format: XeFormat,
+    ) -> Self {
+        Self::from_source(name, XeSource::Related { via, class, field }, access, format)
+    }
+
+    /// A value that `xe` works out.
+    pub const fn computed(name: &'static str, access: XeAccess, format: XeFormat) -> Self {
+        Self::from_source(name, XeSource::Computed, access, format)
+    }
+
+    /// Leaves the field out of `params=all`.
+    pub const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// Says that the field costs a call of its own.
+    pub const fn expensive(mut self) -> Self {
+        self.expensive = true;
+        self
+    }
+
+    /// Marks the field as one to move away from.
+    pub const fn deprecated(mut self) -> Self {
+        self.deprecated = true;
+        self
+    }
 }
 
 /// A class as `xe` shows it: `vm-list`, `vm-param-get` ...
@@ -529,7 +598,7 @@ pub struct XeRecord {
 }
 
 /// A command of `xe` that is not a record verb.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct XeCommand {
     /// Name, such as `vm-start`.
     pub name: &'static str,
@@ -539,14 +608,47 @@ pub struct XeCommand {
     pub required: &'static [&'static str],
     /// Parameters that may be given; a trailing `:` takes `NAME:KEY=VALUE`.
     pub optional: &'static [&'static str],
+    /// Other accepted spellings of parameters, each with the spelling it stands for (S1-40).
+    pub param_aliases: &'static [(&'static str, &'static str)],
     /// Flags, with their dashes.
     pub flags: &'static [&'static str],
     /// `vm`, `host` or `sr`: which records the selectors choose.
     pub selectors: Option<&'static str>,
     /// Shown by plain `xe help`.
     pub common: bool,
+    /// Left out of `xe help --all`.
+    pub hidden: bool,
+    /// Moves files or streams between client and pool.
+    pub client_io: bool,
+    /// Is about the host where it runs, whoever the coordinator is.
+    pub local_host: bool,
+    /// Works on a host that has lost its pool.
+    pub local_login: bool,
+    /// Something better exists.
+    pub deprecated: bool,
     /// Parameters that name a local file (`filename` and `file-name` are both taken, S1-36).
     pub files: &'static [&'static str],
     /// One line for help and completion.
     pub doc: &'static str,
+}
+
+impl XeCommand {
+    /// What a command is unless it says otherwise.
+    pub const BASE: Self = Self {
+        name: "",
+        aliases: &[],
+        required: &[],
+        optional: &[],
+        param_aliases: &[],
+        flags: &[],
+        selectors: None,
+        common: false,
+        hidden: false,
+        client_io: false,
+        local_host: false,
+        local_login: false,
+        deprecated: false,
+        files: &[],
+        doc: "",
+    };
 }
