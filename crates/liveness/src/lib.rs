@@ -1,1 +1,16 @@
+//! The pure rules of leases, epochs and self-stop, shared by `holdfast-had`, the planner and the simulator.
 //!
+//! No dependencies, no clock, no I/O, no randomness: every function takes `now` as a [`Moment`] and returns a value.
+//! What it is not: it proves no stop of a host. A lease that ran out is evidence; the proof is a fence (design.md
+//! section 5), and every write that follows is guarded on its own.
+//!
+//! Next: [`profile`] (the numbers and the inequality), [`lease`] (keeping one's own lease), [`peer`] (judging another
+//! host's), [`epoch`] (which order is older).
+
+pub mod epoch;
+pub mod lease;
+mod moment;
+pub mod peer;
+pub mod profile;
+
+pub use moment::Moment;
