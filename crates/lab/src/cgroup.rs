@@ -40,7 +40,9 @@ impl Tree {
     pub fn find(lab: &str) -> Result<Self> {
         let mounts =
             fs::read_to_string("/proc/self/mountinfo").context("reading the mount table")?;
-        let (version, mount) = choose(&mounts).context(
+        // Lets the tests prove both interfaces on a machine that has both.
+        let only_v1 = std::env::var_os("HOLDFAST_LAB_CGROUP").is_some_and(|v| v == "v1");
+        let (version, mount) = choose(&mounts, only_v1).context(
             "no cgroup v2 hierarchy and no v1 freezer is mounted; the lab needs one of them to hold a host's processes \
              together (mount one with: mount -t cgroup2 none /sys/fs/cgroup)",
         )?;
@@ -181,14 +183,14 @@ fn read_pids(dir: &Path) -> Vec<i32> {
 }
 
 /// Picks the hierarchy from a mount table: v2 first (its frozen processes can still be killed), then the v1 freezer.
-fn choose(mountinfo: &str) -> Option<(Version, PathBuf)> {
+fn choose(mountinfo: &str, only_v1: bool) -> Option<(Version, PathBuf)> {
     let mut freezer = None;
     for line in mountinfo.lines() {
         let (left, right) = line.split_once(" - ")?;
         let mount = left.split(' ').nth(4)?;
         let mut right = right.split(' ');
         match right.next()? {
-            "cgroup2" => return Some((Version::V2, mount.into())),
+            "cgroup2" if !only_v1 => return Some((Version::V2, mount.into())),
             "cgroup" if right.nth(1).is_some_and(|o| o.split(',').any(|o| o == "freezer")) => {
                 freezer = Some((Version::V1, mount.into()));
             }
@@ -208,17 +210,17 @@ mod tests {
 
     #[test]
     fn the_v1_freezer_is_used_where_there_is_no_unified_hierarchy() {
-        assert_eq!(choose(V1), Some((Version::V1, "/sys/fs/cgroup/freezer".into())));
+        assert_eq!(choose(V1, false), Some((Version::V1, "/sys/fs/cgroup/freezer".into())));
     }
 
     #[test]
     fn the_unified_hierarchy_is_preferred_even_beside_v1() {
         let hybrid = format!("{V1}\n32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw");
-        assert_eq!(choose(&hybrid), Some((Version::V2, "/sys/fs/cgroup/unified".into())));
+        assert_eq!(choose(&hybrid, false), Some((Version::V2, "/sys/fs/cgroup/unified".into())));
     }
 
     #[test]
     fn a_machine_without_either_is_told_apart() {
-        assert_eq!(choose("22 1 254:0 / / rw - ext4 /dev/vda rw"), None);
+        assert_eq!(choose("22 1 254:0 / / rw - ext4 /dev/vda rw", false), None);
     }
 }

@@ -68,14 +68,14 @@ enum Command {
     /// Break something until it is healed.
     ///
     /// Kinds: power, cable [in|out|both], daemon [once], daemon-freeze, had [once], libvirt [once], etcd [once],
-    /// freeze, lossy [PERCENT], and switch (host `-`). With `once` a unit is killed and restarted at once; without,
+    /// freeze [silent], lossy [PERCENT], and switch (host `-`). With `once` a unit is killed and restarted at once; without,
     /// it stays down.
     Fail {
         /// h1, h2, …, or - for the switch.
         host: String,
         /// What breaks.
         kind: String,
-        /// Direction, percentage or `once`.
+        /// Direction, percentage, `once` or `silent`.
         arg: Option<String>,
     },
     /// Mend one kind of fault of a host, or all of them; mending `power` boots the host.
@@ -156,7 +156,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
                 match output {
                     Output::Json => data(&serde_json::to_string(event)?)?,
                     Output::Text => {
-                        data(&format!("{:>10} {:<4} {}", event.ms, event.host, event.what))?
+                        data(&format!("{:>10} {:<4} {}", event.ms, event.host, event.what))?;
                     }
                 }
                 Ok(())

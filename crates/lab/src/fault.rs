@@ -30,7 +30,8 @@ pub enum Kind {
     DaemonFreeze,
     /// `holdfast-had` is killed (`once`: and restarted).
     Had,
-    /// The whole host stops where it stands.
+    /// Every process of the host stops where it stands. Its kernel still answers the network (connections are taken
+    /// and never served); with `silent` it does not, as when the machine itself hangs.
     Freeze,
     /// libvirt's daemon is killed (`once`: and restarted).
     Libvirt,
@@ -119,7 +120,7 @@ pub struct Fault {
     pub host: String,
     /// What is broken.
     pub kind: Kind,
-    /// Direction, percentage or `once`.
+    /// Direction, percentage, `once` or `silent`.
     pub arg: Option<String>,
 }
 
@@ -135,9 +136,10 @@ impl Fault {
             (_, None) | (Kind::Cable, Some("in" | "out" | "both")) => {}
             (Kind::Lossy, Some(percent)) => {
                 let percent: u8 = percent.parse().context("the loss is a percentage")?;
-                ensure!(percent <= 100, "the loss is at most 100 percent");
+                ensure!(percent < 100, "the loss is at most 99 percent (for all of it: cable)");
             }
-            (Kind::Daemon | Kind::Had | Kind::Libvirt | Kind::Etcd, Some("once")) => {}
+            (Kind::Daemon | Kind::Had | Kind::Libvirt | Kind::Etcd, Some("once"))
+            | (Kind::Freeze, Some("silent")) => {}
             (_, Some(arg)) => bail!("fault {:?} does not take {arg:?}", kind.name()),
         }
         Ok(Self { host: host.to_owned(), kind, arg: arg.map(str::to_owned) })
@@ -225,6 +227,7 @@ pub fn fail(layout: &Layout, fault: &Fault) -> Result<()> {
         Kind::Freeze => {
             Tree::find(layout.name())?.freeze(&fault.host)?;
             faults.add(fault.clone());
+            network::ports_apply(layout, &network::ports(&lab.hosts, &faults))?;
         }
         Kind::Daemon | Kind::DaemonFreeze | Kind::Had | Kind::Libvirt | Kind::Etcd => {
             let unit = fault.kind.unit().expect("these kinds name a unit").to_owned();
@@ -342,7 +345,7 @@ mod tests {
         for (host, kind, arg) in [
             ("h1", "power", Some("both")),
             ("h1", "cable", Some("sideways")),
-            ("h1", "lossy", Some("101")),
+            ("h1", "lossy", Some("100")),
             ("h1", "switch", None),
             ("-", "cable", None),
         ] {

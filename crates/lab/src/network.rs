@@ -186,6 +186,9 @@ pub fn ports(hosts: &[LabHost], faults: &Faults) -> Ports {
                 (Kind::Cable, Direction::Out, _) => {
                     let _ = writeln!(rules, "    iifname \"p{n}\" drop");
                 }
+                (Kind::Freeze, _, _) if fault.arg.is_some() => {
+                    let _ = writeln!(rules, "    oifname \"p{n}\" drop\n    iifname \"p{n}\" drop");
+                }
                 (Kind::Lossy, _, percent) => {
                     for side in ["iifname", "oifname"] {
                         let _ = writeln!(
