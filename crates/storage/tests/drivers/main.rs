@@ -1,0 +1,4 @@
+//! The storage drivers against real directories and QEMU's own tools (Debian's `qemu-utils`). No root, no network.
+
+mod bench;
+mod crash_points;
