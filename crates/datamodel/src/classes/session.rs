@@ -45,7 +45,8 @@ static FIELDS: &[Field] = &[
     Field::static_ro("rbac_permissions", Type::STRING_SET, "Rbac permissions.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("subject", Type::Ref("subject"), "Subject.").default(DefaultValue::Zero),
-    Field::dynamic_ro("tasks", Type::Set(&Type::Ref("task")), "Tasks.").computed(),
+    Field::dynamic_ro("tasks", Type::Set(&Type::Ref("task")), "Tasks.")
+        .reverse_of("task", "session"),
     Field::dynamic_ro("this_host", Type::Ref("host"), "This host."),
     Field::dynamic_ro("this_user", Type::Ref("user"), "This user."),
     Field::dynamic_ro(
