@@ -22,6 +22,7 @@ pub mod down;
 pub mod enter;
 pub mod events;
 pub mod fault;
+pub mod guest;
 pub mod host_files;
 pub mod init;
 pub mod keeper;
