@@ -4,6 +4,8 @@
 //! blocks live in the crates, and nothing here is needed by a running pool.
 
 mod codegen;
+mod guest;
+mod packages;
 
 use std::path::{Path, PathBuf};
 
@@ -21,11 +23,17 @@ struct CommandLine {
 enum Verb {
     /// Writes what follows from the datamodel: typed records, calls, errors and the API reference.
     Codegen(codegen::Arguments),
+    /// Builds the test guest's disk image.
+    Guest(guest::Arguments),
+    /// Installs the Debian packages that building, testing and the lab need.
+    Packages(packages::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().verb {
         Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
+        Verb::Guest(arguments) => guest::run(&arguments, &root()),
+        Verb::Packages(arguments) => packages::run(&arguments),
     }
 }
 
