@@ -28,7 +28,7 @@ fn main() {
     println!("memory bytes_per_vm={}", (resident() - before) / count);
     assert!(read.iter().zip(&records).all(|(a, b)| a == &**b), "stored records come back equal");
 
-    let views: Vec<Projection> = records.iter().map(|record| project(record)).collect();
+    let views: Vec<Projection> = records.iter().map(project).collect();
     let json = Envelope::new(Protocol::JsonRpc(Version::V2, Id::number(0)));
     let xml = Envelope::new(Protocol::XmlRpc);
     let ours = answer(&json, &views);
