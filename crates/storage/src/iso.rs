@@ -307,6 +307,15 @@ impl SrDriver for IsoDriver {
         self.run(sr, limit, move |library| library.attach(volume)).await
     }
 
+    async fn volume_attach_incoming(
+        &self,
+        sr: &SrSpec,
+        volume: Uuid,
+        limit: Duration,
+    ) -> Result<Attached> {
+        self.volume_attach(sr, volume, false, limit).await
+    }
+
     async fn volume_detach(&self, _sr: &SrSpec, _volume: Uuid, _limit: Duration) -> Result<()> {
         Ok(())
     }

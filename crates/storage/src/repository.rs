@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <location>/<uuid>.qcow2 | <uuid>.raw | any other *.qcow2, *.raw      volumes
+//!            <uuid>.<n>.qcow2                                         the same volume after n snapshots while it ran
 //! <location>/.holdfast/sr.json                                        whose repository this is
 //!                      volumes/<uuid>.json                            label, description, "is a base image"
 //!                      documents/<name>                               VM definitions and the like (S0-41)
@@ -11,8 +12,9 @@
 //!
 //! Invariants: data are found by their own names, the hidden directory may be lost without losing a disk; a directory
 //! that holds another repository is refused by name; JSON is versioned and unknown fields survive a rewrite; a volume
-//! named by uuid keeps that uuid, any other file's uuid is derived from the repository and its name. Volumes are
-//! changed only under [`Repository::hold`], which excludes other operations on every host that shares the directory.
+//! named by uuid keeps that uuid, any other file's uuid is derived from the repository and its name. Of a volume's
+//! several names the highest generation `n` counts, then qcow2 before raw; the others are spare names that running
+//! guests may still know (`file/fork.rs`). Volumes are changed only under [`Repository::hold`], which excludes other operations on every host that shares the directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -34,6 +36,8 @@ use crate::failure::{host_at, io_at};
 /// The hidden directory.
 pub(crate) const HIDDEN: &str = ".holdfast";
 const FORMAT: u32 = 1;
+/// Generations that are tried by name; a listing is faster beyond.
+const GENERATIONS_TRIED: u32 = 64;
 /// Most names shown in a refusal.
 const NAMES_SHOWN: usize = 10;
 
@@ -60,8 +64,16 @@ pub(crate) struct VolumeFacts {
     /// Frozen data for overlays only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) base: bool,
+    /// No generation of its file is higher than this; written before a higher one appears.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) generation: u32,
     #[serde(flatten)]
     extra: BTreeMap<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A volume's file.
@@ -69,7 +81,25 @@ pub(crate) struct VolumeFacts {
 pub(crate) struct VolumeFile {
     pub(crate) volume: Uuid,
     pub(crate) name: String,
+    pub(crate) generation: u32,
     pub(crate) format: DiskFormat,
+}
+
+impl VolumeFile {
+    /// The name of a generation; 0 is the plain one.
+    pub(crate) fn named(volume: Uuid, generation: u32, format: DiskFormat) -> Self {
+        let suffix = extension(format);
+        let name = match generation {
+            0 => format!("{volume}.{suffix}"),
+            n => format!("{volume}.{n}.{suffix}"),
+        };
+        Self { volume, name, generation, format }
+    }
+
+    /// Of two names of one volume the one with the higher rank is the volume.
+    fn rank(&self) -> (u32, bool) {
+        (self.generation, self.format == DiskFormat::Qcow2)
+    }
 }
 
 /// One repository's directory.
@@ -261,45 +291,66 @@ impl Repository {
         if stem.is_empty() {
             return None;
         }
-        let by_name = Uuid::try_parse(stem).ok().filter(|uuid| uuid.to_string() == stem);
-        let volume = by_name.unwrap_or_else(|| derived_uuid(self.sr, name));
-        Some(VolumeFile { volume, name: name.to_owned(), format })
+        let (head, generation) = match stem.split_once('.').map(|(head, n)| (head, n.parse())) {
+            Some((head, Ok(generation))) => (head, generation),
+            _ => (stem, 0),
+        };
+        if let Ok(volume) = Uuid::try_parse(head) {
+            let place = VolumeFile::named(volume, generation, format);
+            // Only in exactly our spelling; everything else is just a file's name.
+            if place.name == name {
+                return Some(place);
+            }
+        }
+        let volume = derived_uuid(self.sr, name);
+        Some(VolumeFile { volume, name: name.to_owned(), generation: 0, format })
     }
 
-    /// Every volume's file. Where a volume has two, the qcow2 counts (an interrupted fork of a raw volume).
-    pub(crate) fn files(&self) -> Result<Vec<VolumeFile>> {
-        let mut files: BTreeMap<Uuid, VolumeFile> = BTreeMap::new();
+    /// Every name of every volume, the one that counts last.
+    pub(crate) fn all_names(&self) -> Result<BTreeMap<Uuid, Vec<VolumeFile>>> {
+        let mut volumes: BTreeMap<Uuid, Vec<VolumeFile>> = BTreeMap::new();
         for name in self.names()? {
-            if let Some(file) = self.volume_of_name(&name)
+            if let Some(place) = self.volume_of_name(&name)
                 && std::fs::metadata(self.path(&name)).is_ok_and(|metadata| metadata.is_file())
             {
-                match files.get(&file.volume) {
-                    Some(known) if known.format == DiskFormat::Qcow2 => {}
-                    _ => {
-                        files.insert(file.volume, file);
+                volumes.entry(place.volume).or_default().push(place);
+            }
+        }
+        for places in volumes.values_mut() {
+            places.sort_by_key(VolumeFile::rank);
+        }
+        Ok(volumes)
+    }
+
+    /// Every volume's file.
+    pub(crate) fn files(&self) -> Result<Vec<VolumeFile>> {
+        Ok(self.all_names()?.into_values().filter_map(|mut places| places.pop()).collect())
+    }
+
+    /// Every name of one volume, the one that counts last.
+    pub(crate) fn names_of(&self, volume: Uuid) -> Result<Vec<VolumeFile>> {
+        Ok(self.all_names()?.remove(&volume).unwrap_or_default())
+    }
+
+    /// The file of one volume, opened for reading. By name where it is known how many generations there can be, else by
+    /// listing.
+    pub(crate) fn find(&self, volume: Uuid) -> Result<Option<(VolumeFile, File)>> {
+        if let (Some(facts), _) = self.facts(volume)
+            && facts.generation <= GENERATIONS_TRIED
+        {
+            for generation in (0..=facts.generation).rev() {
+                // Later generations are overlays, never raw.
+                let formats = [DiskFormat::Qcow2, DiskFormat::Raw];
+                for format in formats.into_iter().take(if generation == 0 { 2 } else { 1 }) {
+                    let place = VolumeFile::named(volume, generation, format);
+                    if let Some(file) = open_if_there(&self.path(&place.name))? {
+                        return Ok(Some((place, file)));
                     }
                 }
             }
         }
-        Ok(files.into_values().collect())
-    }
-
-    /// The file of one volume, opened for reading. By name first, by listing only for files of other tools.
-    pub(crate) fn find(&self, volume: Uuid) -> Result<Option<(VolumeFile, File)>> {
-        for format in [DiskFormat::Qcow2, DiskFormat::Raw] {
-            let name = format!("{volume}.{}", extension(format));
-            if let Some(file) = open_if_there(&self.path(&name))? {
-                return Ok(Some((VolumeFile { volume, name, format }, file)));
-            }
-        }
-        // Only derived uuids have version 8 (custom); an ordinary one is not worth a listing.
-        if volume.get_version_num() != 8 {
-            return Ok(None);
-        }
-        let Some(found) = self.files()?.into_iter().find(|file| file.volume == volume) else {
-            return Ok(None);
-        };
-        Ok(open_if_there(&self.path(&found.name))?.map(|file| (found, file)))
+        let Some(place) = self.names_of(volume)?.pop() else { return Ok(None) };
+        Ok(open_if_there(&self.path(&place.name))?.map(|file| (place, file)))
     }
 
     /// What is kept beside a volume; defaults when nothing is, or when it is damaged (then with the reason).

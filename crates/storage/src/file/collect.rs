@@ -22,6 +22,14 @@ impl Work {
     pub(super) fn collect(&self) -> Result<Collected> {
         self.repository.check_for_change()?;
         self.collect_temporaries()?;
+        let bases = self.base_files()?;
+        for (volume, places) in self.repository.all_names()? {
+            if places.len() > 1
+                && let Some(_held) = self.try_hold(volume)?
+            {
+                self.forget_spare_names(volume, &bases)?;
+            }
+        }
         let mut collected = Collected::default();
         // Removing one base may leave the one below it without overlays.
         loop {

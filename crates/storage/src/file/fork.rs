@@ -1,28 +1,37 @@
 //! Snapshots and clones: one file becomes a base image with two overlays, and a crash anywhere loses nothing.
 //!
-//! `V` is the volume, `X` its present file (inode), `B` the base's new name, `O` the new overlay, `C` the copy. Every
-//! arrow is one durable change of a name; after each, `V` opens under its own name with all its data:
+//! `V` is the volume, `X` its present file (inode), `B` the base's name, `O` the new overlay, `C` the copy. Every arrow
+//! is one durable change of a name; after each, `V` opens under its own uuid with all its data:
 //!
 //! ```text
 //!            B is noted as a base image (volumes/B.json)
 //! Whole      V = X, no B                                   nothing happened
-//!   │ link   V's file gets the second name B
+//!   │ link   X gets the second name B
 //! Linked     V = X, B = X                                  V is X itself; B is a spare name
-//!   │ rename O (made and flushed aside, backing "B") replaces V
+//!   │ rename O (made and flushed aside, backing "B") becomes V
 //! Overlaid   V = O over B, B = X                           V reads through O to X
 //!   │ rename C (made and flushed aside, backing "B") gets its name
 //! Forked     V = O over B, C over B                        done
 //! ```
 //!
 //! The state is read off the names themselves, so there is no journal that could disagree with them: repeating the
-//! operation goes on from wherever it stopped. A running guest keeps `X` open through its old name and writes to it until the
-//! hypervisor switches it to `V`'s new file `O` (`overlay_prepare`, same path, other inode); before the switch its
-//! writes land in `X` = `B` below the empty `O`, after it in `O`: at both times `V` on disk is what the guest wrote.
-//! `overlay_abandon` walks back from Linked or Overlaid, and only while `O` is empty and open nowhere.
+//! operation goes on from wherever it stopped.
 //!
-//! A raw `V` is `V.raw` at first and `V.qcow2` once overlaid; between the two renames both names exist and the qcow2
-//! counts. Backing names are relative, so the directory may move. Needs hard links; file systems without them answer
-//! [`Kind::Unsupported`].
+//! **Nobody has V open** (`volume_fork`): O takes the very name that X had.
+//!
+//! **A guest runs on V** (`overlay_prepare`, `overlay_commit`): QEMU opens files again *by the path it was given*, for
+//! one when a switched-off image becomes read-only. So no path that a guest knows may ever lead to another file: O is
+//! named as the next generation of V (`V.1.qcow2`), which from that moment is what V means, and X keeps its old name
+//! beside B as a spare one. (With O under X's old name QEMU 7.2 took O for its own backing file; tried.) Before the
+//! switch the guest writes to X = B below the empty O, after it to O: at both times V on disk is what the guest wrote.
+//! `overlay_abandon` walks back from Linked or Overlaid, and only while O is empty and open nowhere. Spare names go
+//! when nobody has their file open (`collect`), and the plain name comes back when V is next attached for writing
+//! ([`Work::settle`]).
+//!
+//! A raw `V` is `V.raw` first and a qcow2 once overlaid; while both names exist the qcow2 counts. Backing names are
+//! relative, so the directory may move. Needs hard links; file systems without them answer [`Kind::Unsupported`].
+
+use std::collections::BTreeSet;
 
 use driver_api::Kind;
 use driver_api::hypervisor::DiskFormat;
@@ -35,7 +44,7 @@ use super::{CHAIN_MAX, Work};
 use crate::failure::{host_at, io_at};
 use crate::image_lock::{self, Use};
 use crate::qcow2::{self, Backing};
-use crate::repository::{VolumeFile, extension};
+use crate::repository::{VolumeFile, extension, open_if_there};
 
 /// How far a fork has come, with the base's file where there is one.
 enum State {
@@ -64,12 +73,12 @@ impl Work {
     }
 
     /// Goes on to Overlaid from wherever it stopped. The caller holds both volumes.
-    fn freeze(&self, volume: Uuid, base: Uuid) -> Result<VolumeFile> {
+    fn freeze(&self, volume: Uuid, base: Uuid, may_be_open: bool) -> Result<VolumeFile> {
         let opened = self.require(volume)?;
         let state = self.fork_state(&opened, base)?;
         let place = match state {
             State::Overlaid(place) => {
-                self.forget_raw_name(&opened, &place)?;
+                self.forget_own_spare_names(volume, &place, may_be_open)?;
                 return Ok(place);
             }
             State::Linked(place) => place,
@@ -83,15 +92,92 @@ impl Work {
             .and_then(|()| file.sync_all())
             .map_err(io_at("write", &temporary.path))?;
         self.faults.step("fork: overlay written")?;
-        let name = match opened.place.format {
-            DiskFormat::Qcow2 => opened.place.name.clone(),
-            DiskFormat::Raw => format!("{volume}.qcow2"),
+        let new = match opened.place.format {
+            _ if may_be_open => {
+                let generation = opened.place.generation + 1;
+                self.repository.facts_change(volume, |facts| facts.generation = generation)?;
+                self.faults.step("fork: generation noted")?;
+                VolumeFile::named(volume, generation, DiskFormat::Qcow2)
+            }
+            DiskFormat::Qcow2 => opened.place.clone(),
+            DiskFormat::Raw => VolumeFile::named(volume, 0, DiskFormat::Qcow2),
         };
-        temporary.place(&name)?;
+        temporary.place(&new.name)?;
         self.faults.step("fork: overlay in place")?;
-        let overlaid = self.require(volume)?;
-        self.forget_raw_name(&overlaid, &place)?;
+        self.forget_own_spare_names(volume, &place, may_be_open)?;
         Ok(place)
+    }
+
+    /// What a fork of a volume that nobody has open leaves to tidy: the raw name of a raw one.
+    fn forget_own_spare_names(
+        &self,
+        volume: Uuid,
+        base: &VolumeFile,
+        may_be_open: bool,
+    ) -> Result<()> {
+        if may_be_open {
+            return Ok(());
+        }
+        self.forget_spare_names(volume, &BTreeSet::from([self.file_id(base)?]))
+    }
+
+    fn file_id(&self, place: &VolumeFile) -> Result<FileId> {
+        let path = self.repository.path(&place.name);
+        FileId::of(&path).map_err(host_at(path.display().to_string()))
+    }
+
+    /// The files of all base images.
+    pub(super) fn base_files(&self) -> Result<BTreeSet<FileId>> {
+        let is_base = |place: &VolumeFile| {
+            self.repository.facts(place.volume).0.is_some_and(|facts| facts.base)
+        };
+        self.repository
+            .files()?
+            .iter()
+            .filter(|place| is_base(place))
+            .map(|p| self.file_id(p))
+            .collect()
+    }
+
+    /// Removes the names of a volume that do not count any more, where their file lives on as one of `bases` and nobody
+    /// has it open. The caller holds the volume. Names of other files stay: nobody knows what is in them.
+    pub(super) fn forget_spare_names(&self, volume: Uuid, bases: &BTreeSet<FileId>) -> Result<()> {
+        let mut places = self.repository.names_of(volume)?;
+        places.pop();
+        for place in places {
+            let Some(file) = open_if_there(&self.repository.path(&place.name))? else { continue };
+            let path = self.repository.path(&place.name);
+            if bases.contains(&self.file_id(&place)?)
+                && image_lock::check(&file, &path, Use::Remove).is_ok()
+            {
+                std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
+                self.flush_names()?;
+                self.faults.step("spare name gone")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a volume of a later generation its plain name back, if nobody has it open. The caller holds it and knows
+    /// that nobody is about to open it by its present path.
+    pub(super) fn settle(&self, opened: Opened) -> Result<Opened> {
+        let volume = opened.place.volume;
+        if opened.place.generation == 0
+            || image_lock::check(&opened.file, &opened.path, Use::Remove).is_err()
+        {
+            return Ok(opened);
+        }
+        self.forget_spare_names(volume, &self.base_files()?)?;
+        let plain = VolumeFile::named(volume, 0, opened.place.format);
+        if self.repository.names_of(volume)?.len() != 1 {
+            return Ok(opened);
+        }
+        let path = self.repository.path(&plain.name);
+        std::fs::rename(&opened.path, &path).map_err(io_at("rename to", &path))?;
+        self.flush_names()?;
+        self.faults.step("settle: renamed")?;
+        self.repository.facts_change(volume, |facts| facts.generation = 0)?;
+        self.require(volume)
     }
 
     fn link_base(&self, opened: &Opened, base: Uuid) -> Result<VolumeFile> {
@@ -106,9 +192,8 @@ impl Work {
         }
         self.repository.facts_change(base, |facts| facts.base = true)?;
         self.faults.step("fork: base noted")?;
-        let format = opened.place.format;
-        let name = format!("{base}.{}", extension(format));
-        let path = self.repository.path(&name);
+        let place = VolumeFile::named(base, 0, opened.place.format);
+        let path = self.repository.path(&place.name);
         std::fs::hard_link(&opened.path, &path).map_err(|error| {
             // EPERM and EMLINK: this file system has no (more) hard links.
             if matches!(error.raw_os_error(), Some(1 | 31 | 95)) {
@@ -119,29 +204,7 @@ impl Work {
         })?;
         self.flush_names()?;
         self.faults.step("fork: linked")?;
-        Ok(VolumeFile { volume: base, name, format })
-    }
-
-    /// Removes `V.raw` once `V.qcow2` lies on the same data under the base's name.
-    fn forget_raw_name(&self, overlaid: &Opened, base: &VolumeFile) -> Result<()> {
-        if base.format != DiskFormat::Raw {
-            return Ok(());
-        }
-        let base_id = FileId::of(&self.repository.path(&base.name))
-            .map_err(host_at(self.repository.root.display().to_string()))?;
-        for name in self.repository.names()? {
-            let other = self.repository.volume_of_name(&name);
-            let path = self.repository.path(&name);
-            if other.is_some_and(|other| {
-                other.volume == overlaid.place.volume && other.format == DiskFormat::Raw
-            }) && FileId::of(&path).is_ok_and(|id| id == base_id)
-            {
-                std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
-                self.flush_names()?;
-                self.faults.step("fork: raw name gone")?;
-            }
-        }
-        Ok(())
+        Ok(place)
     }
 
     /// Makes the copy, unless it is there. The caller holds it and the base.
@@ -202,7 +265,9 @@ impl Work {
             let detail = format!("volume {} exists and is another one", copy.volume);
             return Err(self.repository.error(Kind::AlreadyExists, detail));
         }
-        let place = self.freeze(volume, base)?;
+        // Readers may have it open and know its path.
+        let unopened = image_lock::check(&opened.file, &opened.path, Use::Remove).is_ok();
+        let place = self.freeze(volume, base, !unopened)?;
         self.copy_overlay(volume, &place, copy)?;
         Ok((self.observe(volume)?, self.observe(copy.volume)?))
     }
@@ -210,7 +275,7 @@ impl Work {
     pub(super) fn overlay_prepare(&self, volume: Uuid, base: Uuid) -> Result<Attached> {
         self.check_fork(volume, base, Uuid::nil())?;
         let _held = self.repository.hold(&[volume, base], self.deadline)?;
-        self.freeze(volume, base)?;
+        self.freeze(volume, base, true)?;
         let opened = self.require(volume)?;
         Ok(Attached { path: opened.path, format: opened.place.format })
     }
@@ -234,7 +299,6 @@ impl Work {
             let detail = format!("the guest has not switched to the overlay: {}", error.detail);
             self.repository.error(Kind::BadState, detail)
         })?;
-        self.forget_raw_name(&opened, &place)?;
         self.copy_overlay(volume, &place, copy)?;
         Ok((self.observe(volume)?, self.observe(copy.volume)?))
     }
@@ -276,20 +340,23 @@ impl Work {
         }
         self.faults.step("abandon: checked")?;
         let from = self.repository.path(&base.name);
-        if base.format == DiskFormat::Qcow2 {
-            std::fs::rename(&from, &overlay.path).map_err(io_at("rename to", &overlay.path))?;
-            self.flush_names()?;
-            return self.faults.step("abandon: renamed");
-        }
-        // Raw: the old name first, then the overlay goes, then the base's name; the volume opens at every point.
-        let raw = self.repository.path(&format!("{}.raw", overlay.place.volume));
-        match std::fs::hard_link(&from, &raw) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(io_at("link", &raw)(error));
+        // The old name may be gone (nobody had it open); then it comes back before the overlay goes.
+        let volume = overlay.place.volume;
+        let base_id = self.file_id(base)?;
+        let mut old_names = self.repository.names_of(volume)?;
+        old_names.retain(|place| self.file_id(place).is_ok_and(|id| id == base_id));
+        if old_names.is_empty() {
+            let old = VolumeFile::named(volume, 0, base.format);
+            if old.name == overlay.place.name {
+                std::fs::rename(&from, &overlay.path).map_err(io_at("rename to", &overlay.path))?;
+                self.flush_names()?;
+                return self.faults.step("abandon: renamed");
             }
-            _ => self.flush_names()?,
+            let path = self.repository.path(&old.name);
+            std::fs::hard_link(&from, &path).map_err(io_at("link", &path))?;
+            self.flush_names()?;
+            self.faults.step("abandon: old name back")?;
         }
-        self.faults.step("abandon: raw name back")?;
         std::fs::remove_file(&overlay.path).map_err(io_at("remove", &overlay.path))?;
         self.flush_names()?;
         self.faults.step("abandon: overlay gone")?;

@@ -4,7 +4,7 @@
 //!
 //! * `volume.rs`: look at, make, grow, attach and remove volumes,
 //! * `fork.rs`: snapshots and clones, with the order of steps that survives a crash anywhere,
-//! * `collect.rs`: base images nobody needs and leftovers,
+//! * `collect.rs`: base images nobody needs, spare names and leftovers,
 //! * `copy.rs`: full copies with progress.
 //!
 //! Not here: which VM may open a volume (the pool database's lock decides that before the driver is asked).
@@ -348,6 +348,15 @@ impl SrDriver for FileDriver {
         limit: Duration,
     ) -> Result<Attached> {
         self.run(sr, limit, move |work| work.volume_attach(volume, for_writing)).await
+    }
+
+    async fn volume_attach_incoming(
+        &self,
+        sr: &SrSpec,
+        volume: Uuid,
+        limit: Duration,
+    ) -> Result<Attached> {
+        self.run(sr, limit, move |work| work.volume_attach_incoming(volume)).await
     }
 
     async fn volume_detach(&self, _sr: &SrSpec, _volume: Uuid, _limit: Duration) -> Result<()> {

@@ -132,6 +132,7 @@ impl Work {
         let metadata = opened.file.metadata().map_err(io_at("measure", &opened.path))?;
         let (facts, damage) = self.repository.facts(opened.place.volume);
         let mut defects = opened.defects().to_vec();
+        // A damaged note takes the label away, not the data.
         defects.extend(damage);
         let mut parent = None;
         if let Some(backing) = opened.backing() {
@@ -151,8 +152,9 @@ impl Work {
             }
         }
         let facts = facts.unwrap_or_default();
-        let named_by_uuid = opened.place.name.starts_with(&opened.place.volume.to_string());
-        let own_name = (!named_by_uuid).then(|| opened.place.name.clone());
+        let ours =
+            VolumeFile::named(opened.place.volume, opened.place.generation, opened.place.format);
+        let own_name = (ours != opened.place).then(|| opened.place.name.clone());
         Ok(VolumeObservation {
             volume: opened.place.volume,
             location: opened.place.name.clone(),
@@ -274,7 +276,7 @@ impl Work {
     pub(super) fn children(&self, place: &VolumeFile) -> Result<Vec<VolumeFile>> {
         let mut children = Vec::new();
         for (child, parent) in self.overlays()? {
-            if parent.name == place.name {
+            if parent.volume == place.volume {
                 children.push(child);
             }
         }
@@ -314,13 +316,12 @@ impl Work {
             }
             image_lock::check(&opened.file, &opened.path, Use::Remove)?;
             self.faults.step("destroy: checked")?;
-            std::fs::remove_file(&opened.path).map_err(io_at("remove", &opened.path))?;
-            self.flush_names()?;
-            self.faults.step("destroy: removed")?;
-            // The other file of an interrupted fork of a raw volume, if there is one.
-            if let Some(left) = self.open(volume)? {
-                std::fs::remove_file(&left.path).map_err(io_at("remove", &left.path))?;
+            // Spare names first: what is interrupted leaves the whole volume, not its past.
+            for place in self.repository.names_of(volume)? {
+                let path = self.repository.path(&place.name);
+                std::fs::remove_file(&path).map_err(io_at("remove", &path))?;
                 self.flush_names()?;
+                self.faults.step("destroy: name removed")?;
             }
         }
         self.repository.facts_remove(volume)
@@ -431,7 +432,7 @@ impl Work {
 
     pub(super) fn volume_attach(&self, volume: Uuid, for_writing: bool) -> Result<Attached> {
         self.repository.check()?;
-        let opened = self.require(volume)?;
+        let mut opened = self.require(volume)?;
         if for_writing {
             self.refuse_base(volume)?;
         }
@@ -441,6 +442,19 @@ impl Work {
         for below in self.chain(&opened)? {
             image_lock::check(&below.file, &below.path, Use::Quiet)?;
         }
+        if for_writing && opened.place.generation > 0 {
+            let _held = self.repository.hold(&[volume], self.deadline)?;
+            opened = self.settle(self.require(volume)?)?;
+        }
+        Ok(Attached { path: opened.path, format: opened.place.format })
+    }
+
+    pub(super) fn volume_attach_incoming(&self, volume: Uuid) -> Result<Attached> {
+        self.repository.check()?;
+        let opened = self.require(volume)?;
+        self.refuse_base(volume)?;
+        self.refuse_defects(&opened)?;
+        self.chain(&opened)?;
         Ok(Attached { path: opened.path, format: opened.place.format })
     }
 
