@@ -14,7 +14,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Applies edition.",
+        doc: "Gives the host an edition.",
         ..Message::BASE
     },
     Message {
@@ -24,7 +24,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Removed,
         runs_on: RunsOn::NamedHost,
-        doc: "Applies recommended guidances.",
+        doc: "Does what the updates recommend.",
         ..Message::BASE
     },
     Message {
@@ -35,7 +35,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Applies updates.",
+        doc: "Installs the fetched updates; the hash says which set was meant.",
         ..Message::BASE
     },
     Message {
@@ -43,7 +43,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Fails with the reason unless can evacuate.",
+        doc: "Fails with the reason unless all VMs could leave the host.",
         ..Message::BASE
     },
     Message {
@@ -51,7 +51,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host")), Param::new("delay", Type::Float)],
         role: Role::PoolAdmin,
         runs_on: RunsOn::NamedHost,
-        doc: "Backups rrds.",
+        doc: "Saves the host's recorded metrics.",
         ..Message::BASE
     },
     Message {
@@ -64,7 +64,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Bugreports upload.",
+        doc: "Sends diagnostics to support.",
         ..Message::BASE
     },
     Message {
@@ -73,7 +73,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::String,
         role: Role::PoolAdmin,
         runs_on: RunsOn::NamedHost,
-        doc: "Calls extension.",
+        doc: "Calls an extension on the host.",
         ..Message::BASE
     },
     Message {
@@ -88,7 +88,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Calls plugin.",
+        doc: "Calls a plugin's function on the host.",
         ..Message::BASE
     },
     Message {
@@ -98,7 +98,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Computes free memory.",
+        doc: "Computes the memory free for VMs, bytes.",
         ..Message::BASE
     },
     Message {
@@ -108,7 +108,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Computes memory overhead.",
+        doc: "Computes what virtualisation costs, bytes.",
         ..Message::BASE
     },
     Message {
@@ -122,7 +122,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates new blob.",
+        doc: "Makes a binary attachment of the host.",
         ..Message::BASE
     },
     Message {
@@ -130,7 +130,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Declares dead.",
+        doc: "Declares that the host is off; a lie costs data.",
         ..Message::BASE
     },
     Message {
@@ -138,7 +138,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Destroys the host.",
+        doc: "Takes a host that is gone out of the pool.",
         ..Message::BASE
     },
     Message {
@@ -150,7 +150,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Disables the host.",
+        doc: "Lets no more VMs start here.",
         ..Message::BASE
     },
     Message {
@@ -160,7 +160,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Disables display.",
+        doc: "Turns the host's screen off at its next start.",
         ..Message::BASE
     },
     Message {
@@ -173,7 +173,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Disables external auth.",
+        doc: "Stops asking an external directory.",
         ..Message::BASE
     },
     Message {
@@ -181,7 +181,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Disables local storage caching.",
+        doc: "Stops caching disk images.",
         ..Message::BASE
     },
     Message {
@@ -191,7 +191,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Disables ssh.",
+        doc: "Turns SSH off.",
         ..Message::BASE
     },
     Message {
@@ -201,7 +201,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Dmesgs the host.",
+        doc: "Returns the kernel's log.",
         ..Message::BASE
     },
     Message {
@@ -211,39 +211,39 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Dmesgs clear.",
+        doc: "Returns the kernel's log and empties it.",
         ..Message::BASE
     },
     Message {
         name: "emergency_clear_mandatory_guidance",
         role: Role::Internal,
         state: Lifecycle::Prototyped,
-        doc: "In an emergency: clear mandatory guidance.",
+        doc: "Forgets what an update still demands.",
         ..Message::BASE
     },
     Message {
         name: "emergency_disable_tls_verification",
         role: Role::Internal,
-        doc: "In an emergency: disable tls verification.",
+        doc: "Stops checking other members' certificates here, for recovery.",
         ..Message::BASE
     },
     Message {
         name: "emergency_ha_disable",
         params: &[Param::optional("soft", Type::Bool, DefaultValue::Zero)],
         role: Role::PoolOperator,
-        doc: "In an emergency: ha disable.",
+        doc: "Turns HA off on this host alone; only when the rest is lost.",
         ..Message::BASE
     },
     Message {
         name: "emergency_reenable_tls_verification",
         role: Role::Internal,
-        doc: "In an emergency: reenable tls verification.",
+        doc: "Checks other members' certificates here again.",
         ..Message::BASE
     },
     Message {
         name: "emergency_reset_server_certificate",
         role: Role::Internal,
-        doc: "In an emergency: reset server certificate.",
+        doc: "Makes a new self-signed certificate.",
         ..Message::BASE
     },
     Message {
@@ -253,7 +253,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Enables the host.",
+        doc: "Lets VMs start here again.",
         ..Message::BASE
     },
     Message {
@@ -263,7 +263,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Enables display.",
+        doc: "Turns the host's screen on at its next start.",
         ..Message::BASE
     },
     Message {
@@ -277,7 +277,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Enables external auth.",
+        doc: "Asks an external directory about users.",
         ..Message::BASE
     },
     Message {
@@ -285,7 +285,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host")), Param::new("sr", Type::Ref("SR"))],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Enables local storage caching.",
+        doc: "Caches disk images on a local SR.",
         ..Message::BASE
     },
     Message {
@@ -295,7 +295,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Enables ssh.",
+        doc: "Turns SSH on.",
         ..Message::BASE
     },
     Message {
@@ -308,7 +308,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Evacuates the host.",
+        doc: "Moves all running VMs away.",
         ..Message::BASE
     },
     Message {
@@ -320,7 +320,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         runs_on: RunsOn::NamedHost,
-        doc: "Externals auth set ldaps.",
+        doc: "Says whether the directory is asked over LDAPS.",
         ..Message::BASE
     },
     Message {
@@ -328,7 +328,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Forgets data source archives.",
+        doc: "Forgets the recorded values of a data source.",
         ..Message::BASE
     },
     Message {
@@ -337,7 +337,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Record("data_source")),
         role: Role::ReadOnly,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns data sources of the host.",
+        doc: "Lists the data sources.",
         ..Message::BASE
     },
     Message {
@@ -347,7 +347,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns log of the host.",
+        doc: "Returns the daemon's log.",
         ..Message::BASE
     },
     Message {
@@ -357,7 +357,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns management interface of the host.",
+        doc: "Returns the PIF with the management address.",
         ..Message::BASE
     },
     Message {
@@ -368,7 +368,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns ntp servers status of the host.",
+        doc: "Lists the time servers with their state.",
         ..Message::BASE
     },
     Message {
@@ -379,7 +379,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns ntp synchronized of the host.",
+        doc: "Answers whether the clock follows a time server.",
         ..Message::BASE
     },
     Message {
@@ -389,7 +389,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::Internal,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns sched gran of the host.",
+        doc: "Returns how finely CPUs are scheduled.",
         ..Message::BASE
     },
     Message {
@@ -399,7 +399,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns server certificate of the host.",
+        doc: "Returns the certificate shown to clients.",
         ..Message::BASE
     },
     Message {
@@ -408,7 +408,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::DateTime,
         role: Role::ReadOnly,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns server localtime of the host.",
+        doc: "Returns the host's time in its own zone.",
         ..Message::BASE
     },
     Message {
@@ -417,7 +417,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::DateTime,
         role: Role::ReadOnly,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns servertime of the host.",
+        doc: "Returns the host's time.",
         ..Message::BASE
     },
     Message {
@@ -426,7 +426,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::String,
         role: Role::ReadOnly,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns system status capabilities of the host.",
+        doc: "Lists what diagnostics can hold, in XML.",
         ..Message::BASE
     },
     Message {
@@ -437,7 +437,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Returns tracked user agents of the host.",
+        doc: "Lists the programs that have called lately.",
         ..Message::BASE
     },
     Message {
@@ -447,7 +447,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Returns uncooperative resident VMs of the host.",
+        doc: "Lists the VMs that don't follow their memory target.",
         ..Message::BASE
     },
     Message {
@@ -456,7 +456,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Map(&Type::Ref("VM"), &Type::STRING_SET),
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Returns vms which prevent evacuation of the host.",
+        doc: "Lists the VMs that would not leave, with the reason.",
         ..Message::BASE
     },
     Message {
@@ -466,7 +466,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Hases extension.",
+        doc: "Answers whether the host has an extension.",
         ..Message::BASE
     },
     Message {
@@ -481,7 +481,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Installs server certificate.",
+        doc: "Installs a certificate and its key.",
         ..Message::BASE
     },
     Message {
@@ -492,7 +492,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Licenses add.",
+        doc: "Installs a licence.",
         ..Message::BASE
     },
     Message {
@@ -503,7 +503,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Removed,
         runs_on: RunsOn::NamedHost,
-        doc: "Licenses apply.",
+        doc: "Applies a licence, the old way.",
         ..Message::BASE
     },
     Message {
@@ -512,14 +512,14 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Licenses remove.",
+        doc: "Removes the licence.",
         ..Message::BASE
     },
     Message {
         name: "list_methods",
         result: Type::STRING_SET,
         role: Role::ReadOnly,
-        doc: "Lists methods.",
+        doc: "Lists all methods of the API.",
         ..Message::BASE
     },
     Message {
@@ -530,20 +530,20 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Lists timezones.",
+        doc: "Lists the known time zones.",
         ..Message::BASE
     },
     Message {
         name: "local_management_reconfigure",
         params: &[Param::new("interface", Type::String)],
         role: Role::PoolOperator,
-        doc: "Locals management reconfigure.",
+        doc: "Moves this host's management to an interface, in an emergency.",
         ..Message::BASE
     },
     Message {
         name: "management_disable",
         role: Role::PoolOperator,
-        doc: "Managements disable.",
+        doc: "Stops listening for management on the network.",
         ..Message::BASE
     },
     Message {
@@ -552,7 +552,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Managements reconfigure.",
+        doc: "Moves the management to another PIF of its host.",
         ..Message::BASE
     },
     Message {
@@ -567,7 +567,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Migrates receive.",
+        doc: "Prepares to receive a VM; returns what the sender needs.",
         ..Message::BASE
     },
     Message {
@@ -575,7 +575,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Powers on.",
+        doc: "Switches the host on.",
         ..Message::BASE
     },
     Message {
@@ -584,7 +584,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Float,
         role: Role::ReadOnly,
         runs_on: RunsOn::NamedHost,
-        doc: "Queries data source.",
+        doc: "Returns the last value of a data source.",
         ..Message::BASE
     },
     Message {
@@ -593,7 +593,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Reboots the host.",
+        doc: "Reboots the disabled host.",
         ..Message::BASE
     },
     Message {
@@ -601,7 +601,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Starts recording data source.",
+        doc: "Starts recording a data source.",
         ..Message::BASE
     },
     Message {
@@ -611,7 +611,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::NamedHost,
-        doc: "Refreshes pack info.",
+        doc: "Reads again which packs are installed.",
         ..Message::BASE
     },
     Message {
@@ -620,7 +620,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Refreshes server certificate.",
+        doc: "Replaces the pool-internal certificate.",
         ..Message::BASE
     },
     Message {
@@ -630,7 +630,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Rescans drivers.",
+        doc: "Looks again for drivers and their variants.",
         ..Message::BASE
     },
     Message {
@@ -639,7 +639,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         state: Lifecycle::Removed,
         runs_on: RunsOn::NamedHost,
-        doc: "Resets cpu features.",
+        doc: "Takes the mask off the CPU features; no longer possible.",
         ..Message::BASE
     },
     Message {
@@ -648,7 +648,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Resets server certificate.",
+        doc: "Makes a new self-signed certificate.",
         ..Message::BASE
     },
     Message {
@@ -657,7 +657,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Restarts agent.",
+        doc: "Restarts the daemon; VMs run on.",
         ..Message::BASE
     },
     Message {
@@ -666,7 +666,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Map(&Type::Ref("VM"), &Type::STRING_SET),
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Retrieves wlb evacuate recommendations.",
+        doc: "Returns where the balancer would send the VMs.",
         ..Message::BASE
     },
     Message {
@@ -675,7 +675,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sends debug keys.",
+        doc: "Sends debug keys to the hypervisor.",
         ..Message::BASE
     },
     Message {
@@ -685,7 +685,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets console idle timeout of the host.",
+        doc: "Sets when an idle console is logged out.",
         ..Message::BASE
     },
     Message {
@@ -694,7 +694,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         state: Lifecycle::Removed,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets cpu features of the host.",
+        doc: "Masks CPU features; no longer possible.",
         ..Message::BASE
     },
     Message {
@@ -703,7 +703,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["HOST_NAME_INVALID"],
         role: Role::PoolOperator,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets hostname live of the host.",
+        doc: "Changes the host's name.",
         ..Message::BASE
     },
     Message {
@@ -713,7 +713,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets https only of the host.",
+        doc: "Sets whether unencrypted HTTP is refused.",
         ..Message::BASE
     },
     Message {
@@ -722,7 +722,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets iscsi iqn of the host.",
+        doc: "Sets the name for iSCSI logins.",
         ..Message::BASE
     },
     Message {
@@ -732,7 +732,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets max cstate of the host.",
+        doc: "Sets the deepest sleep state of CPUs.",
         ..Message::BASE
     },
     Message {
@@ -741,7 +741,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets multipathing of the host.",
+        doc: "Sets whether storage is reached over several paths.",
         ..Message::BASE
     },
     Message {
@@ -751,7 +751,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets ntp custom servers of the host.",
+        doc: "Sets the time servers.",
         ..Message::BASE
     },
     Message {
@@ -764,7 +764,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets ntp mode of the host.",
+        doc: "Sets where the host learns its time servers.",
         ..Message::BASE
     },
     Message {
@@ -776,7 +776,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets numa affinity policy of the host.",
+        doc: "Sets how VMs are laid over NUMA nodes.",
         ..Message::BASE
     },
     Message {
@@ -789,7 +789,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Sets power on mode of the host.",
+        doc: "Sets how the host is switched on.",
         ..Message::BASE
     },
     Message {
@@ -801,7 +801,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::Internal,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets sched gran of the host.",
+        doc: "Sets how finely CPUs are scheduled, from the next start.",
         ..Message::BASE
     },
     Message {
@@ -811,7 +811,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets servertime of the host.",
+        doc: "Sets the host's clock.",
         ..Message::BASE
     },
     Message {
@@ -821,7 +821,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets ssh auto mode of the host.",
+        doc: "Sets whether SSH is on exactly while the API is away.",
         ..Message::BASE
     },
     Message {
@@ -831,7 +831,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets ssh enabled timeout of the host.",
+        doc: "Sets after how many seconds SSH turns off by itself.",
         ..Message::BASE
     },
     Message {
@@ -840,7 +840,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets ssl legacy of the host.",
+        doc: "Sets whether old versions of TLS are allowed; only false is accepted.",
         ..Message::BASE
     },
     Message {
@@ -850,7 +850,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets timezone of the host.",
+        doc: "Sets the time zone.",
         ..Message::BASE
     },
     Message {
@@ -860,7 +860,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets uefi certificates of the host.",
+        doc: "Sets the UEFI certificates.",
         ..Message::BASE
     },
     Message {
@@ -869,20 +869,20 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Shutdowns the host.",
+        doc: "Shuts the disabled host down.",
         ..Message::BASE
     },
     Message {
         name: "shutdown_agent",
         role: Role::PoolOperator,
-        doc: "Shutdowns agent.",
+        doc: "Stops this host's daemon; VMs run on.",
         ..Message::BASE
     },
     Message {
         name: "sync_data",
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolAdmin,
-        doc: "Synchronises data.",
+        doc: "Copies the pool's files to the host.",
         ..Message::BASE
     },
     Message {
@@ -891,7 +891,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Syslogs reconfigure.",
+        doc: "Has the logging follow the record.",
         ..Message::BASE
     },
 ];

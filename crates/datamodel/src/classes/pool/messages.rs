@@ -14,7 +14,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Adds repository.",
+        doc: "Adds an update repository to those in use.",
         ..Message::BASE
     },
     Message {
@@ -26,7 +26,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Adds to guest agent config.",
+        doc: "Adds a setting for guest agents.",
         ..Message::BASE
     },
     Message {
@@ -34,7 +34,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("edition", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Applies edition.",
+        doc: "Gives all hosts an edition.",
         ..Message::BASE
     },
     Message {
@@ -43,7 +43,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Certificates install.",
+        doc: "Installs a certificate of an authority; old form.",
         ..Message::BASE
     },
     Message {
@@ -52,14 +52,14 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Certificates list.",
+        doc: "Lists the certificates of authorities; old form.",
         ..Message::BASE
     },
     Message {
         name: "certificate_sync",
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Certificates sync.",
+        doc: "Copies certificates and revocation lists to all hosts.",
         ..Message::BASE
     },
     Message {
@@ -68,7 +68,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Certificates uninstall.",
+        doc: "Removes a certificate of an authority; old form.",
         ..Message::BASE
     },
     Message {
@@ -78,7 +78,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Checks update readiness.",
+        doc: "Lists what stands in the way of updating.",
         ..Message::BASE
     },
     Message {
@@ -93,7 +93,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         secret: true,
-        doc: "Configures repository proxy.",
+        doc: "Sets the proxy to the repositories.",
         ..Message::BASE
     },
     Message {
@@ -106,7 +106,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Configures update sync.",
+        doc: "Sets how often updates are fetched.",
         ..Message::BASE
     },
     Message {
@@ -120,7 +120,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["VLAN_TAG_INVALID"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates VLAN.",
+        doc: "Makes a VLAN on a device of every host; old form.",
         ..Message::BASE
     },
     Message {
@@ -134,7 +134,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["VLAN_TAG_INVALID"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates VLAN from PIF.",
+        doc: "Makes a VLAN on the same PIF of every host.",
         ..Message::BASE
     },
     Message {
@@ -148,7 +148,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates new blob.",
+        doc: "Makes a binary attachment of the pool.",
         ..Message::BASE
     },
     Message {
@@ -156,7 +156,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("name", Type::String), Param::new("cert", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Crls install.",
+        doc: "Installs a revocation list.",
         ..Message::BASE
     },
     Message {
@@ -164,7 +164,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::STRING_SET,
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Crls list.",
+        doc: "Lists the revocation lists.",
         ..Message::BASE
     },
     Message {
@@ -172,14 +172,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("name", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Crls uninstall.",
+        doc: "Removes a revocation list.",
         ..Message::BASE
     },
     Message {
         name: "deconfigure_wlb",
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Deconfigures wlb.",
+        doc: "Forgets the workload balancer.",
         ..Message::BASE
     },
     Message {
@@ -187,14 +187,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Designates new master.",
+        doc: "Hands the coordinator's role to a host.",
         ..Message::BASE
     },
     Message {
         name: "detect_nonhomogeneous_external_auth",
         params: &[Param::new("pool", Type::Ref("pool"))],
         role: Role::PoolOperator,
-        doc: "Detects nonhomogeneous external auth.",
+        doc: "Fails if hosts ask different directories.",
         ..Message::BASE
     },
     Message {
@@ -203,7 +203,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Disables client certificate auth.",
+        doc: "Lets nobody in by client certificate any more.",
         ..Message::BASE
     },
     Message {
@@ -214,7 +214,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         secret: true,
-        doc: "Disables external auth.",
+        doc: "Stops all hosts from asking an external directory.",
         ..Message::BASE
     },
     Message {
@@ -222,7 +222,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Disables ha.",
+        doc: "Turns HA off.",
         ..Message::BASE
     },
     Message {
@@ -230,14 +230,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Disables local storage caching.",
+        doc: "Stops all hosts from caching disk images.",
         ..Message::BASE
     },
     Message {
         name: "disable_redo_log",
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Disables redo log.",
+        doc: "Stops writing changes to a log on shared storage.",
         ..Message::BASE
     },
     Message {
@@ -246,7 +246,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Disables repository proxy.",
+        doc: "Reaches the repositories without a proxy.",
         ..Message::BASE
     },
     Message {
@@ -255,7 +255,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Disables ssh.",
+        doc: "Turns SSH off on all hosts.",
         ..Message::BASE
     },
     Message {
@@ -264,7 +264,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Disables ssl legacy.",
+        doc: "Turns old versions of TLS off on all hosts.",
         ..Message::BASE
     },
     Message {
@@ -272,20 +272,20 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("host", Type::Ref("host"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Ejects the pool.",
+        doc: "Takes a host out of the pool; its local disks are wiped.",
         ..Message::BASE
     },
     Message {
         name: "emergency_reset_master",
         params: &[Param::new("master_address", Type::String)],
         role: Role::PoolOperator,
-        doc: "In an emergency: reset master.",
+        doc: "Tells this member where the coordinator is now.",
         ..Message::BASE
     },
     Message {
         name: "emergency_transition_to_master",
         role: Role::PoolOperator,
-        doc: "In an emergency: transition to master.",
+        doc: "Makes this member the coordinator.",
         ..Message::BASE
     },
     Message {
@@ -294,7 +294,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Enables client certificate auth.",
+        doc: "Lets holders of certificates of a name in.",
         ..Message::BASE
     },
     Message {
@@ -307,7 +307,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         secret: true,
-        doc: "Enables external auth.",
+        doc: "Has all hosts ask an external directory.",
         ..Message::BASE
     },
     Message {
@@ -319,7 +319,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Enables ha.",
+        doc: "Turns HA on, with heartbeats on these SRs.",
         ..Message::BASE
     },
     Message {
@@ -327,7 +327,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Enables local storage caching.",
+        doc: "Has all hosts cache disk images.",
         ..Message::BASE
     },
     Message {
@@ -335,7 +335,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Enables redo log.",
+        doc: "Writes changes to a log on an SR too.",
         ..Message::BASE
     },
     Message {
@@ -344,7 +344,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Enables ssh.",
+        doc: "Turns SSH on on all hosts.",
         ..Message::BASE
     },
     Message {
@@ -353,13 +353,13 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Removed,
-        doc: "Enables ssl legacy.",
+        doc: "Turns old versions of TLS on; always refused.",
         ..Message::BASE
     },
     Message {
         name: "enable_tls_verification",
         role: Role::PoolAdmin,
-        doc: "Enables tls verification.",
+        doc: "Has members check each other's certificates.",
         ..Message::BASE
     },
     Message {
@@ -370,7 +370,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Param::optional("force", Type::Bool, DefaultValue::Zero),
         ],
         role: Role::PoolAdmin,
-        doc: "Externals auth set ldaps.",
+        doc: "Says whether the directory is asked over LDAPS.",
         ..Message::BASE
     },
     Message {
@@ -379,7 +379,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Enum(&enums::POOL_GUEST_SECUREBOOT_READINESS),
         role: Role::PoolOperator,
         state: Lifecycle::Prototyped,
-        doc: "Returns guest secureboot readiness of the pool.",
+        doc: "Answers whether guests can use secure boot.",
         ..Message::BASE
     },
     Message {
@@ -388,7 +388,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::STRING_MAP,
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Returns license state of the pool.",
+        doc: "Returns the state of the licence of all hosts together.",
         ..Message::BASE
     },
     Message {
@@ -396,14 +396,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("configuration", Type::Map(&Type::Ref("VM"), &Type::String))],
         result: Type::Int,
         role: Role::ReadOnly,
-        doc: "Has compute hypothetical max host failures to tolerate.",
+        doc: "Computes how many failures HA could absorb with these VMs protected.",
         ..Message::BASE
     },
     Message {
         name: "ha_compute_max_host_failures_to_tolerate",
         result: Type::Int,
         role: Role::PoolOperator,
-        doc: "Has compute max host failures to tolerate.",
+        doc: "Computes how many failures HA can absorb now.",
         ..Message::BASE
     },
     Message {
@@ -414,7 +414,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         result: Type::Map(&Type::Ref("VM"), &Type::STRING_MAP),
         role: Role::PoolOperator,
-        doc: "Has compute vm failover plan.",
+        doc: "Computes where VMs would be restarted.",
         ..Message::BASE
     },
     Message {
@@ -422,14 +422,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("n", Type::Int)],
         result: Type::Bool,
         role: Role::PoolOperator,
-        doc: "Has failover plan exists.",
+        doc: "Answers whether a plan exists for so many failures.",
         ..Message::BASE
     },
     Message {
         name: "ha_prevent_restarts_for",
         params: &[Param::new("seconds", Type::Int)],
         role: Role::PoolOperator,
-        doc: "Has prevent restarts for.",
+        doc: "Keeps HA from restarting VMs for some seconds.",
         ..Message::BASE
     },
     Message {
@@ -438,7 +438,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Bool,
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Hases extension.",
+        doc: "Answers whether all hosts have an extension.",
         ..Message::BASE
     },
     Message {
@@ -453,7 +453,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Initializes wlb.",
+        doc: "Connects the pool with a workload balancer.",
         ..Message::BASE
     },
     Message {
@@ -463,7 +463,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Installs ca certificate.",
+        doc: "Installs a certificate of an authority.",
         ..Message::BASE
     },
     Message {
@@ -478,7 +478,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Installs trusted certificate.",
+        doc: "Installs a trusted certificate.",
         ..Message::BASE
     },
     Message {
@@ -492,7 +492,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Joins the pool.",
+        doc: "Joins this pool of one host to another.",
         ..Message::BASE
     },
     Message {
@@ -505,7 +505,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Joins force.",
+        doc: "Joins even if CPUs or other things differ.",
         ..Message::BASE
     },
     Message {
@@ -521,7 +521,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Managements reconfigure.",
+        doc: "Moves the management of all hosts to another network.",
         ..Message::BASE
     },
     Message {
@@ -529,7 +529,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Ref("host")),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Recovers slaves.",
+        doc: "Tells members that lost the coordinator that this host is it.",
         ..Message::BASE
     },
     Message {
@@ -537,7 +537,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("key", Type::String)],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Removes from guest agent config.",
+        doc: "Removes a setting for guest agents.",
         ..Message::BASE
     },
     Message {
@@ -549,7 +549,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Removes repository.",
+        doc: "Removes an update repository from those in use.",
         ..Message::BASE
     },
     Message {
@@ -558,7 +558,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Resets telemetry uuid.",
+        doc: "Gives telemetry a new identity.",
         ..Message::BASE
     },
     Message {
@@ -566,7 +566,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::STRING_MAP,
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Retrieves wlb configuration.",
+        doc: "Returns the balancer's settings.",
         ..Message::BASE
     },
     Message {
@@ -574,7 +574,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Map(&Type::Ref("VM"), &Type::STRING_SET),
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Retrieves wlb recommendations.",
+        doc: "Returns the moves the balancer recommends.",
         ..Message::BASE
     },
     Message {
@@ -588,7 +588,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Rotates secret.",
+        doc: "Replaces the pool's secret.",
         ..Message::BASE
     },
     Message {
@@ -601,7 +601,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::String,
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Sends test post.",
+        doc: "Sends text to a host and returns the answer.",
         ..Message::BASE
     },
     Message {
@@ -609,7 +609,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("config", Type::STRING_MAP)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sends wlb configuration.",
+        doc: "Changes the balancer's settings.",
         ..Message::BASE
     },
     Message {
@@ -618,7 +618,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets console idle timeout of the pool.",
+        doc: "Sets when idle consoles of all hosts are logged out.",
         ..Message::BASE
     },
     Message {
@@ -627,7 +627,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets custom uefi certificates of the pool.",
+        doc: "Sets UEFI certificates of one's own.",
         ..Message::BASE
     },
     Message {
@@ -636,7 +636,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets ext auth cache enabled of the pool.",
+        doc: "Sets whether the directory's answers are remembered.",
         ..Message::BASE
     },
     Message {
@@ -645,7 +645,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets ext auth cache expiry of the pool.",
+        doc: "Sets for how many seconds answers are remembered.",
         ..Message::BASE
     },
     Message {
@@ -654,7 +654,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets ext auth cache size of the pool.",
+        doc: "Sets how many answers are remembered.",
         ..Message::BASE
     },
     Message {
@@ -662,7 +662,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         state: Lifecycle::Prototyped,
-        doc: "Sets ext auth max threads of the pool.",
+        doc: "Sets how many questions are asked at once.",
         ..Message::BASE
     },
     Message {
@@ -670,7 +670,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets ha host failures to tolerate of the pool.",
+        doc: "Sets how many failures HA promises to absorb.",
         ..Message::BASE
     },
     Message {
@@ -679,7 +679,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets https only of the pool.",
+        doc: "Sets whether all hosts refuse unencrypted HTTP.",
         ..Message::BASE
     },
     Message {
@@ -687,7 +687,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("value", Type::Bool)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets igmp snooping enabled of the pool.",
+        doc: "Sets whether multicast goes only where it is wanted.",
         ..Message::BASE
     },
     Message {
@@ -695,7 +695,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         state: Lifecycle::Prototyped,
-        doc: "Sets local auth max threads of the pool.",
+        doc: "Sets how many local logins are checked at once.",
         ..Message::BASE
     },
     Message {
@@ -707,7 +707,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         client_cert: true,
         is_async: true,
-        doc: "Sets repositories of the pool.",
+        doc: "Sets the update repositories in use.",
         ..Message::BASE
     },
     Message {
@@ -716,7 +716,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets ssh auto mode of the pool.",
+        doc: "Sets on all hosts whether SSH is on exactly while the API is away.",
         ..Message::BASE
     },
     Message {
@@ -725,7 +725,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets ssh enabled timeout of the pool.",
+        doc: "Sets on all hosts when SSH turns off by itself.",
         ..Message::BASE
     },
     Message {
@@ -734,7 +734,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets telemetry next collection of the pool.",
+        doc: "Sets when telemetry is collected next.",
         ..Message::BASE
     },
     Message {
@@ -743,7 +743,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Sets uefi certificates of the pool.",
+        doc: "Sets the UEFI certificates; old form.",
         ..Message::BASE
     },
     Message {
@@ -752,7 +752,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets update sync enabled of the pool.",
+        doc: "Sets whether updates are fetched regularly.",
         ..Message::BASE
     },
     Message {
@@ -761,14 +761,14 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Sets vswitch controller of the pool.",
+        doc: "Sets the controller of the virtual switches.",
         ..Message::BASE
     },
     Message {
         name: "sync_database",
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Synchronises database.",
+        doc: "Waits until all hosts have the latest database.",
         ..Message::BASE
     },
     Message {
@@ -786,7 +786,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         secret: true,
-        doc: "Synchronises trusted certificates from.",
+        doc: "Takes over the trusted certificates of another pool.",
         ..Message::BASE
     },
     Message {
@@ -804,7 +804,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         secret: true,
-        doc: "Synchronises updates.",
+        doc: "Fetches updates from the repositories.",
         ..Message::BASE
     },
     Message {
@@ -813,7 +813,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::String,
         role: Role::PoolOperator,
         secret: true,
-        doc: "Tests archive target.",
+        doc: "Tries whether an archive target can be used.",
         ..Message::BASE
     },
     Message {
@@ -826,7 +826,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Uninstalls ca certificate.",
+        doc: "Removes a certificate of an authority.",
         ..Message::BASE
     },
     Message {
@@ -839,7 +839,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Uninstalls trusted certificate.",
+        doc: "Removes a trusted certificate.",
         ..Message::BASE
     },
 ];

@@ -13,7 +13,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Param::new("value", Type::String),
         ],
         role: Role::VmAdmin,
-        doc: "Adds to NVRAM.",
+        doc: "Adds a firmware variable.",
         ..Message::BASE
     },
     Message {
@@ -26,7 +26,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Adds to VCPUs params live.",
+        doc: "Changes a CPU setting of a running VM.",
         ..Message::BASE
     },
     Message {
@@ -38,7 +38,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Adds to blocked operations.",
+        doc: "Forbids an operation, with the error to give.",
         ..Message::BASE
     },
     Message {
@@ -49,7 +49,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Param::new("value", Type::String),
         ],
         role: Role::VmAdmin,
-        doc: "Adds to other config.",
+        doc: "Adds a free key.",
         ..Message::BASE
     },
     Message {
@@ -60,7 +60,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Param::new("value", Type::String),
         ],
         role: Role::VmAdmin,
-        doc: "Adds to platform.",
+        doc: "Adds a setting of the virtual hardware.",
         ..Message::BASE
     },
     Message {
@@ -68,7 +68,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM"))],
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Fails with the reason unless agile.",
+        doc: "Fails unless the VM could run on every host.",
         ..Message::BASE
     },
     Message {
@@ -81,7 +81,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         secret: true,
-        doc: "Fails with the reason unless can be recovered.",
+        doc: "Fails with the reason unless the VM could be recovered in the other session's pool.",
         ..Message::BASE
     },
     Message {
@@ -110,7 +110,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Fails with the reason unless can boot here.",
+        doc: "Fails with the reason unless the VM could start on that host.",
         ..Message::BASE
     },
     Message {
@@ -132,7 +132,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         secret: true,
-        doc: "Fails with the reason unless can migrate.",
+        doc: "Fails with the reason unless the VM could migrate as asked.",
         ..Message::BASE
     },
     Message {
@@ -143,7 +143,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Fails with the reason unless operation valid.",
+        doc: "Fails with the reason unless the operation is allowed now.",
         ..Message::BASE
     },
     Message {
@@ -159,7 +159,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::ResidentHost,
-        doc: "Calls host plugin.",
+        doc: "Calls a plugin's function on the VM's host, about this VM.",
         ..Message::BASE
     },
     Message {
@@ -174,7 +174,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Calls plugin.",
+        doc: "Calls a plugin's function inside the guest.",
         ..Message::BASE
     },
     Message {
@@ -191,7 +191,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Checkpoints the VM.",
+        doc: "Takes a snapshot with the memory.",
         ..Message::BASE
     },
     Message {
@@ -206,7 +206,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Cleans reboot.",
+        doc: "Asks the guest to reboot.",
         ..Message::BASE
     },
     Message {
@@ -221,7 +221,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Cleans shutdown.",
+        doc: "Asks the guest to shut down.",
         ..Message::BASE
     },
     Message {
@@ -231,7 +231,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["LICENCE_RESTRICTION", "OPERATION_NOT_ALLOWED", "SR_FULL", "VM_BAD_POWER_STATE"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Clones the VM.",
+        doc: "Makes a copy that shares the disks' data where the SR can.",
         ..Message::BASE
     },
     Message {
@@ -240,7 +240,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Int,
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Computes memory overhead.",
+        doc: "Computes what the VM costs beyond its memory, bytes.",
         ..Message::BASE
     },
     Message {
@@ -254,7 +254,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["LICENCE_RESTRICTION", "OPERATION_NOT_ALLOWED", "SR_FULL", "VM_BAD_POWER_STATE"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Copies the VM.",
+        doc: "Makes a copy with full copies of the disks.",
         ..Message::BASE
     },
     Message {
@@ -262,7 +262,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("vm", Type::Ref("VM")), Param::new("host", Type::Ref("host"))],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Copies bios strings.",
+        doc: "Takes the firmware's strings from a host.",
         ..Message::BASE
     },
     Message {
@@ -276,7 +276,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::VmPowerAdmin,
         is_async: true,
-        doc: "Creates new blob.",
+        doc: "Makes a binary attachment of the VM.",
         ..Message::BASE
     },
     Message {
@@ -284,7 +284,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("data_source", Type::String)],
         role: Role::VmAdmin,
         runs_on: RunsOn::ResidentHost,
-        doc: "Forgets data source archives.",
+        doc: "Forgets the recorded values of a data source.",
         ..Message::BASE
     },
     Message {
@@ -297,7 +297,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         secret: true,
-        doc: "Returns SRs required for recovery of the VM.",
+        doc: "Names the SRs that a recovery of the VM needs.",
         ..Message::BASE
     },
     Message {
@@ -305,7 +305,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("vm", Type::Ref("VM"))],
         result: Type::STRING_SET,
         role: Role::ReadOnly,
-        doc: "Returns allowed VBD devices of the VM.",
+        doc: "Lists the places still free for disks.",
         ..Message::BASE
     },
     Message {
@@ -313,7 +313,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("vm", Type::Ref("VM"))],
         result: Type::STRING_SET,
         role: Role::ReadOnly,
-        doc: "Returns allowed VIF devices of the VM.",
+        doc: "Lists the places still free for network interfaces.",
         ..Message::BASE
     },
     Message {
@@ -323,7 +323,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::ResidentHost,
-        doc: "Returns boot record of the VM.",
+        doc: "Returns the record as it was at the last start.",
         ..Message::BASE
     },
     Message {
@@ -334,7 +334,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::ResidentHost,
-        doc: "Returns cooperative of the VM.",
+        doc: "Answers whether the guest follows its memory target; always true.",
         ..Message::BASE
     },
     Message {
@@ -343,7 +343,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Record("data_source")),
         role: Role::ReadOnly,
         runs_on: RunsOn::ResidentHost,
-        doc: "Returns data sources of the VM.",
+        doc: "Lists the data sources.",
         ..Message::BASE
     },
     Message {
@@ -352,7 +352,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Ref("host")),
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Returns possible hosts of the VM.",
+        doc: "Lists the hosts on which the VM could start.",
         ..Message::BASE
     },
     Message {
@@ -362,7 +362,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Returns secureboot readiness of the VM.",
+        doc: "Answers whether the VM can use secure boot.",
         ..Message::BASE
     },
     Message {
@@ -377,7 +377,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Hards reboot.",
+        doc: "Reboots without asking the guest.",
         ..Message::BASE
     },
     Message {
@@ -392,7 +392,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Hards shutdown.",
+        doc: "Stops the VM without asking the guest.",
         ..Message::BASE
     },
     Message {
@@ -406,7 +406,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Ref("VM")),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Imports the VM.",
+        doc: "Makes VMs from an export at a URL.",
         ..Message::BASE
     },
     Message {
@@ -421,7 +421,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         secret: true,
-        doc: "Imports convert.",
+        doc: "Makes a VM from one of another product.",
         ..Message::BASE
     },
     Message {
@@ -434,7 +434,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Int,
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Maximises memory.",
+        doc: "Computes the most memory the VM could have within a total.",
         ..Message::BASE
     },
     Message {
@@ -463,7 +463,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::ResidentHost,
         secret: true,
-        doc: "Migrates send.",
+        doc: "Moves or copies the VM with its disks to another host or pool.",
         ..Message::BASE
     },
     Message {
@@ -478,7 +478,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Pauses the VM.",
+        doc: "Pauses the running VM; it stays in memory.",
         ..Message::BASE
     },
     Message {
@@ -499,7 +499,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Pools migrate.",
+        doc: "Moves the running VM to another host of the pool.",
         ..Message::BASE
     },
     Message {
@@ -507,7 +507,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("vm", Type::Ref("VM"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Powers state reset.",
+        doc: "Calls the VM halted; only when it surely is not running.",
         ..Message::BASE
     },
     Message {
@@ -516,7 +516,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["LICENCE_RESTRICTION", "OPERATION_NOT_ALLOWED", "SR_FULL", "VM_BAD_POWER_STATE"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Provisions the VM.",
+        doc: "Makes the disks that a template describes.",
         ..Message::BASE
     },
     Message {
@@ -525,7 +525,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Float,
         role: Role::ReadOnly,
         runs_on: RunsOn::ResidentHost,
-        doc: "Queries data source.",
+        doc: "Returns the last value of a data source.",
         ..Message::BASE
     },
     Message {
@@ -535,7 +535,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Queries services.",
+        doc: "Lists the services that the VM offers.",
         ..Message::BASE
     },
     Message {
@@ -543,7 +543,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("data_source", Type::String)],
         role: Role::VmAdmin,
         runs_on: RunsOn::ResidentHost,
-        doc: "Starts recording data source.",
+        doc: "Starts recording a data source.",
         ..Message::BASE
     },
     Message {
@@ -556,14 +556,14 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         secret: true,
-        doc: "Recovers the VM.",
+        doc: "Recovers the VM in the other session's pool.",
         ..Message::BASE
     },
     Message {
         name: "remove_from_NVRAM",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("key", Type::String)],
         role: Role::VmAdmin,
-        doc: "Removes from NVRAM.",
+        doc: "Removes a firmware variable.",
         ..Message::BASE
     },
     Message {
@@ -574,21 +574,21 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Removes from blocked operations.",
+        doc: "Allows an operation again.",
         ..Message::BASE
     },
     Message {
         name: "remove_from_other_config",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("key", Type::String)],
         role: Role::VmAdmin,
-        doc: "Removes from other config.",
+        doc: "Removes a free key.",
         ..Message::BASE
     },
     Message {
         name: "remove_from_platform",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("key", Type::String)],
         role: Role::VmAdmin,
-        doc: "Removes from platform.",
+        doc: "Removes a setting of the virtual hardware.",
         ..Message::BASE
     },
     Message {
@@ -606,7 +606,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::ResidentHost,
-        doc: "Restarts device models.",
+        doc: "Restarts the device emulation of the running VM.",
         ..Message::BASE
     },
     Message {
@@ -619,7 +619,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["OPERATION_NOT_ALLOWED", "VM_BAD_POWER_STATE", "VM_IS_TEMPLATE"],
         role: Role::VmOperator,
         is_async: true,
-        doc: "Resumes the VM.",
+        doc: "Resumes the suspended VM on a host that fits.",
         ..Message::BASE
     },
     Message {
@@ -634,7 +634,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         client_cert: true,
         is_async: true,
-        doc: "Resumes on.",
+        doc: "Resumes the suspended VM on that host.",
         ..Message::BASE
     },
     Message {
@@ -643,7 +643,7 @@ pub(super) static MESSAGES: &[Message] = &[
         result: Type::Map(&Type::Ref("host"), &Type::STRING_SET),
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Retrieves wlb recommendations.",
+        doc: "Returns the balancer's opinion on every host.",
         ..Message::BASE
     },
     Message {
@@ -652,7 +652,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["OPERATION_NOT_ALLOWED", "SR_FULL", "VM_BAD_POWER_STATE", "VM_REVERT_FAILED"],
         role: Role::VmPowerAdmin,
         is_async: true,
-        doc: "Reverts the VM.",
+        doc: "Takes the VM back to a snapshot.",
         ..Message::BASE
     },
     Message {
@@ -662,7 +662,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sends sysrq.",
+        doc: "Sends a system request key to the guest.",
         ..Message::BASE
     },
     Message {
@@ -672,7 +672,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sends trigger.",
+        doc: "Sends a trigger, such as a non-maskable interrupt, to the guest.",
         ..Message::BASE
     },
     Message {
@@ -680,35 +680,35 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::String)],
         role: Role::VmAdmin,
         state: Lifecycle::Deprecated,
-        doc: "Sets HVM boot policy of the VM.",
+        doc: "Sets the boot policy; only while halted.",
         ..Message::BASE
     },
     Message {
         name: "set_HVM_shadow_multiplier",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Float)],
         role: Role::VmPowerAdmin,
-        doc: "Sets HVM shadow multiplier of the VM.",
+        doc: "Sets the factor for shadow memory; only while halted.",
         ..Message::BASE
     },
     Message {
         name: "set_NVRAM",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::STRING_MAP)],
         role: Role::VmAdmin,
-        doc: "Sets NVRAM of the VM.",
+        doc: "Sets all firmware variables.",
         ..Message::BASE
     },
     Message {
         name: "set_VCPUs_at_startup",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmAdmin,
-        doc: "Sets VCPUs at startup of the VM.",
+        doc: "Sets the CPUs given at start.",
         ..Message::BASE
     },
     Message {
         name: "set_VCPUs_max",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmAdmin,
-        doc: "Sets VCPUs max of the VM.",
+        doc: "Sets the most CPUs; only while halted.",
         ..Message::BASE
     },
     Message {
@@ -718,7 +718,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sets VCPUs number live of the VM.",
+        doc: "Gives the running VM more or fewer CPUs.",
         ..Message::BASE
     },
     Message {
@@ -729,7 +729,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets actions after crash of the VM.",
+        doc: "Sets what happens after a crash.",
         ..Message::BASE
     },
     Message {
@@ -740,7 +740,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets appliance of the VM.",
+        doc: "Puts the VM into an appliance.",
         ..Message::BASE
     },
     Message {
@@ -749,7 +749,7 @@ pub(super) static MESSAGES: &[Message] = &[
         errors: &["INVALID_VALUE", "VM_BIOS_STRINGS_ALREADY_SET"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets bios strings of the VM.",
+        doc: "Sets the firmware's strings, once.",
         ..Message::BASE
     },
     Message {
@@ -760,7 +760,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets blocked operations of the VM.",
+        doc: "Sets all forbidden operations.",
         ..Message::BASE
     },
     Message {
@@ -770,7 +770,7 @@ pub(super) static MESSAGES: &[Message] = &[
             Param::new("value", Type::Enum(&enums::DOMAIN_TYPE)),
         ],
         role: Role::VmAdmin,
-        doc: "Sets domain type of the VM.",
+        doc: "Sets how the guest is virtualised; only while halted.",
         ..Message::BASE
     },
     Message {
@@ -783,7 +783,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets groups of the VM.",
+        doc: "Sets the groups whose placement rules apply.",
         ..Message::BASE
     },
     Message {
@@ -791,14 +791,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Bool)],
         role: Role::PoolOperator,
         state: Lifecycle::Deprecated,
-        doc: "Sets ha always run of the VM.",
+        doc: "Sets the old form of HA protection.",
         ..Message::BASE
     },
     Message {
         name: "set_ha_restart_priority",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::String)],
         role: Role::PoolOperator,
-        doc: "Sets ha restart priority of the VM.",
+        doc: "Sets whether HA restarts the VM.",
         ..Message::BASE
     },
     Message {
@@ -806,7 +806,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets has vendor device of the VM.",
+        doc: "Sets whether Windows may fetch drivers by itself.",
         ..Message::BASE
     },
     Message {
@@ -814,21 +814,21 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmPowerAdmin,
         is_async: true,
-        doc: "Sets memory of the VM.",
+        doc: "Sets all memory limits to one value; only while halted.",
         ..Message::BASE
     },
     Message {
         name: "set_memory_dynamic_max",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmPowerAdmin,
-        doc: "Sets memory dynamic max of the VM.",
+        doc: "Sets the most memory the balloon leaves.",
         ..Message::BASE
     },
     Message {
         name: "set_memory_dynamic_min",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmPowerAdmin,
-        doc: "Sets memory dynamic min of the VM.",
+        doc: "Sets the least memory the balloon leaves.",
         ..Message::BASE
     },
     Message {
@@ -841,7 +841,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sets memory dynamic range of the VM.",
+        doc: "Sets both limits of the balloon, live too.",
         ..Message::BASE
     },
     Message {
@@ -855,7 +855,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmPowerAdmin,
         is_async: true,
-        doc: "Sets memory limits of the VM.",
+        doc: "Sets all four memory limits.",
         ..Message::BASE
     },
     Message {
@@ -863,14 +863,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         errors: &["HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN"],
         role: Role::VmPowerAdmin,
-        doc: "Sets memory static max of the VM.",
+        doc: "Sets the memory given at start; only while halted.",
         ..Message::BASE
     },
     Message {
         name: "set_memory_static_min",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmPowerAdmin,
-        doc: "Sets memory static min of the VM.",
+        doc: "Sets the least memory the guest can live with.",
         ..Message::BASE
     },
     Message {
@@ -882,7 +882,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmPowerAdmin,
         is_async: true,
-        doc: "Sets memory static range of the VM.",
+        doc: "Sets both outer memory limits; only while halted.",
         ..Message::BASE
     },
     Message {
@@ -892,7 +892,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sets memory target live of the VM.",
+        doc: "Sets the memory the balloon aims at.",
         ..Message::BASE
     },
     Message {
@@ -900,21 +900,21 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets order of the VM.",
+        doc: "Sets the place in the start order.",
         ..Message::BASE
     },
     Message {
         name: "set_other_config",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::STRING_MAP)],
         role: Role::VmAdmin,
-        doc: "Sets other config of the VM.",
+        doc: "Sets all free keys.",
         ..Message::BASE
     },
     Message {
         name: "set_platform",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::STRING_MAP)],
         role: Role::VmAdmin,
-        doc: "Sets platform of the VM.",
+        doc: "Sets all settings of the virtual hardware.",
         ..Message::BASE
     },
     Message {
@@ -922,7 +922,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Ref("VMPP"))],
         role: Role::PoolOperator,
         state: Lifecycle::Removed,
-        doc: "Sets protection policy of the VM.",
+        doc: "Sets the old protection policy.",
         ..Message::BASE
     },
     Message {
@@ -931,7 +931,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Sets shadow multiplier live of the VM.",
+        doc: "Sets the factor for shadow memory of the running VM.",
         ..Message::BASE
     },
     Message {
@@ -939,14 +939,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets shutdown delay of the VM.",
+        doc: "Sets the pause before the next VM is shut down.",
         ..Message::BASE
     },
     Message {
         name: "set_snapshot_schedule",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Ref("VMSS"))],
         role: Role::PoolOperator,
-        doc: "Sets snapshot schedule of the VM.",
+        doc: "Sets the snapshot schedule.",
         ..Message::BASE
     },
     Message {
@@ -954,7 +954,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets start delay of the VM.",
+        doc: "Sets the pause before the next VM is started.",
         ..Message::BASE
     },
     Message {
@@ -962,7 +962,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Ref("VDI"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets suspend VDI of the VM.",
+        doc: "Names another VDI with the memory image; only while suspended.",
         ..Message::BASE
     },
     Message {
@@ -975,7 +975,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets uefi mode of the VM.",
+        doc: "Puts the UEFI firmware into setup or user mode.",
         ..Message::BASE
     },
     Message {
@@ -991,7 +991,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Shutdowns the VM.",
+        doc: "Asks the guest to shut down, and stops the VM if it does not.",
         ..Message::BASE
     },
     Message {
@@ -1006,7 +1006,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Snapshots the VM.",
+        doc: "Takes a snapshot of the disks.",
         ..Message::BASE
     },
     Message {
@@ -1026,7 +1026,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Removed,
         runs_on: RunsOn::ResidentHost,
-        doc: "Snapshots with quiesce.",
+        doc: "Takes a snapshot with the guest's disks at rest; no longer possible.",
         ..Message::BASE
     },
     Message {
@@ -1049,7 +1049,7 @@ pub(super) static MESSAGES: &[Message] = &[
         ],
         role: Role::VmOperator,
         is_async: true,
-        doc: "Starts the VM.",
+        doc: "Starts the halted VM on a host that fits.",
         ..Message::BASE
     },
     Message {
@@ -1071,7 +1071,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         client_cert: true,
         is_async: true,
-        doc: "Starts on.",
+        doc: "Starts the halted VM on that host.",
         ..Message::BASE
     },
     Message {
@@ -1087,7 +1087,7 @@ pub(super) static MESSAGES: &[Message] = &[
         client_cert: true,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Suspends the VM.",
+        doc: "Suspends the running VM to disk.",
         ..Message::BASE
     },
     Message {
@@ -1102,7 +1102,7 @@ pub(super) static MESSAGES: &[Message] = &[
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::ResidentHost,
         secret: true,
-        doc: "Syspreps the VM.",
+        doc: "Runs sysprep in a Windows guest with an answer file.",
         ..Message::BASE
     },
     Message {
@@ -1112,7 +1112,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Unpauses the VM.",
+        doc: "Lets the paused VM run on.",
         ..Message::BASE
     },
     Message {
@@ -1120,7 +1120,7 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VM"))],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Updates allowed operations.",
+        doc: "Works out the allowed operations anew.",
         ..Message::BASE
     },
     Message {
@@ -1129,7 +1129,7 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Updates secureboot certificates on boot.",
+        doc: "Says whether the guest takes new secure boot certificates at its next start.",
         ..Message::BASE
     },
     Message {
@@ -1139,7 +1139,7 @@ pub(super) static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::ResidentHost,
-        doc: "Waits for memory target live.",
+        doc: "Waits until the running VM has reached its memory target.",
         ..Message::BASE
     },
 ];

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `event.from`: Froms the event.
+/// `event.from`: Returns the events since a token, waiting for the first if there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct From {
     /// string set.
@@ -43,7 +43,7 @@ impl Params for From {
     }
 }
 
-/// `event.get_current_id`: Returns current id of the event.
+/// `event.get_current_id`: Returns the number of the latest event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetCurrentId;
 
@@ -65,7 +65,7 @@ impl Params for GetCurrentId {
     }
 }
 
-/// `event.inject`: Injects the event.
+/// `event.inject`: Makes an artificial change event, to wake those who wait.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inject {
     /// string.
@@ -94,7 +94,7 @@ impl Params for Inject {
     }
 }
 
-/// `event.next`: Nexts the event.
+/// `event.next`: Waits for events of the registered classes; old form of from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Next;
 
@@ -116,7 +116,7 @@ impl Params for Next {
     }
 }
 
-/// `event.register`: Registers the event.
+/// `event.register`: Registers for events of these classes; old.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Register {
     /// string set.
@@ -143,7 +143,7 @@ impl Params for Register {
     }
 }
 
-/// `event.unregister`: Unregisters the event.
+/// `event.unregister`: Registers for events of these classes no longer; old.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unregister {
     /// string set.

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `host.apply_edition`: Applies edition.
+/// `host.apply_edition`: Gives the host an edition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApplyEdition {
     /// host ref.
@@ -43,7 +43,7 @@ impl Params for ApplyEdition {
     }
 }
 
-/// `host.apply_recommended_guidances`: Applies recommended guidances.
+/// `host.apply_recommended_guidances`: Does what the updates recommend.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApplyRecommendedGuidances {
     /// host ref.
@@ -70,7 +70,7 @@ impl Params for ApplyRecommendedGuidances {
     }
 }
 
-/// `host.apply_updates`: Applies updates.
+/// `host.apply_updates`: Installs the fetched updates; the hash says which set was meant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApplyUpdates {
     /// host ref.
@@ -99,7 +99,7 @@ impl Params for ApplyUpdates {
     }
 }
 
-/// `host.assert_can_evacuate`: Fails with the reason unless can evacuate.
+/// `host.assert_can_evacuate`: Fails with the reason unless all VMs could leave the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertCanEvacuate {
     /// host ref.
@@ -126,7 +126,7 @@ impl Params for AssertCanEvacuate {
     }
 }
 
-/// `host.backup_rrds`: Backups rrds.
+/// `host.backup_rrds`: Saves the host's recorded metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackupRrds {
     /// host ref.
@@ -155,7 +155,7 @@ impl Params for BackupRrds {
     }
 }
 
-/// `host.bugreport_upload`: Bugreports upload.
+/// `host.bugreport_upload`: Sends diagnostics to support.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BugreportUpload {
     /// host ref.
@@ -194,7 +194,7 @@ impl Params for BugreportUpload {
     }
 }
 
-/// `host.call_extension`: Calls extension.
+/// `host.call_extension`: Calls an extension on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallExtension {
     /// host ref.
@@ -223,7 +223,7 @@ impl Params for CallExtension {
     }
 }
 
-/// `host.call_plugin`: Calls plugin.
+/// `host.call_plugin`: Calls a plugin's function on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallPlugin {
     /// host ref.
@@ -266,7 +266,7 @@ impl Params for CallPlugin {
     }
 }
 
-/// `host.compute_free_memory`: Computes free memory.
+/// `host.compute_free_memory`: Computes the memory free for VMs, bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComputeFreeMemory {
     /// host ref.
@@ -293,7 +293,7 @@ impl Params for ComputeFreeMemory {
     }
 }
 
-/// `host.compute_memory_overhead`: Computes memory overhead.
+/// `host.compute_memory_overhead`: Computes what virtualisation costs, bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComputeMemoryOverhead {
     /// host ref.
@@ -320,7 +320,7 @@ impl Params for ComputeMemoryOverhead {
     }
 }
 
-/// `host.create_new_blob`: Creates new blob.
+/// `host.create_new_blob`: Makes a binary attachment of the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateNewBlob {
     /// host ref.
@@ -363,7 +363,7 @@ impl Params for CreateNewBlob {
     }
 }
 
-/// `host.declare_dead`: Declares dead.
+/// `host.declare_dead`: Declares that the host is off; a lie costs data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclareDead {
     /// host ref.
@@ -390,7 +390,7 @@ impl Params for DeclareDead {
     }
 }
 
-/// `host.destroy`: Destroys the host.
+/// `host.destroy`: Takes a host that is gone out of the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// host ref.
@@ -417,7 +417,7 @@ impl Params for Destroy {
     }
 }
 
-/// `host.disable`: Disables the host.
+/// `host.disable`: Lets no more VMs start here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disable {
     /// host ref.
@@ -449,7 +449,7 @@ impl Params for Disable {
     }
 }
 
-/// `host.disable_display`: Disables display.
+/// `host.disable_display`: Turns the host's screen off at its next start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableDisplay {
     /// host ref.
@@ -476,7 +476,7 @@ impl Params for DisableDisplay {
     }
 }
 
-/// `host.disable_external_auth`: Disables external auth.
+/// `host.disable_external_auth`: Stops asking an external directory.
 #[derive(Clone, PartialEq)]
 pub struct DisableExternalAuth {
     /// host ref.
@@ -522,7 +522,7 @@ impl std::fmt::Debug for DisableExternalAuth {
     }
 }
 
-/// `host.disable_local_storage_caching`: Disables local storage caching.
+/// `host.disable_local_storage_caching`: Stops caching disk images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableLocalStorageCaching {
     /// host ref.
@@ -549,7 +549,7 @@ impl Params for DisableLocalStorageCaching {
     }
 }
 
-/// `host.disable_ssh`: Disables ssh.
+/// `host.disable_ssh`: Turns SSH off.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableSsh {
     /// host ref.
@@ -576,7 +576,7 @@ impl Params for DisableSsh {
     }
 }
 
-/// `host.dmesg`: Dmesgs the host.
+/// `host.dmesg`: Returns the kernel's log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dmesg {
     /// host ref.
@@ -603,7 +603,7 @@ impl Params for Dmesg {
     }
 }
 
-/// `host.dmesg_clear`: Dmesgs clear.
+/// `host.dmesg_clear`: Returns the kernel's log and empties it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DmesgClear {
     /// host ref.
@@ -630,7 +630,7 @@ impl Params for DmesgClear {
     }
 }
 
-/// `host.emergency_clear_mandatory_guidance`: In an emergency: clear mandatory guidance.
+/// `host.emergency_clear_mandatory_guidance`: Forgets what an update still demands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyClearMandatoryGuidance;
 
@@ -652,7 +652,7 @@ impl Params for EmergencyClearMandatoryGuidance {
     }
 }
 
-/// `host.emergency_disable_tls_verification`: In an emergency: disable tls verification.
+/// `host.emergency_disable_tls_verification`: Stops checking other members' certificates here, for recovery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyDisableTlsVerification;
 
@@ -674,7 +674,7 @@ impl Params for EmergencyDisableTlsVerification {
     }
 }
 
-/// `host.emergency_ha_disable`: In an emergency: ha disable.
+/// `host.emergency_ha_disable`: Turns HA off on this host alone; only when the rest is lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyHaDisable {
     /// bool, may be left out.
@@ -701,7 +701,7 @@ impl Params for EmergencyHaDisable {
     }
 }
 
-/// `host.emergency_reenable_tls_verification`: In an emergency: reenable tls verification.
+/// `host.emergency_reenable_tls_verification`: Checks other members' certificates here again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyReenableTlsVerification;
 
@@ -723,7 +723,7 @@ impl Params for EmergencyReenableTlsVerification {
     }
 }
 
-/// `host.emergency_reset_server_certificate`: In an emergency: reset server certificate.
+/// `host.emergency_reset_server_certificate`: Makes a new self-signed certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyResetServerCertificate;
 
@@ -745,7 +745,7 @@ impl Params for EmergencyResetServerCertificate {
     }
 }
 
-/// `host.enable`: Enables the host.
+/// `host.enable`: Lets VMs start here again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Enable {
     /// host ref.
@@ -772,7 +772,7 @@ impl Params for Enable {
     }
 }
 
-/// `host.enable_display`: Enables display.
+/// `host.enable_display`: Turns the host's screen on at its next start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableDisplay {
     /// host ref.
@@ -799,7 +799,7 @@ impl Params for EnableDisplay {
     }
 }
 
-/// `host.enable_external_auth`: Enables external auth.
+/// `host.enable_external_auth`: Asks an external directory about users.
 #[derive(Clone, PartialEq)]
 pub struct EnableExternalAuth {
     /// host ref.
@@ -849,7 +849,7 @@ impl std::fmt::Debug for EnableExternalAuth {
     }
 }
 
-/// `host.enable_local_storage_caching`: Enables local storage caching.
+/// `host.enable_local_storage_caching`: Caches disk images on a local SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableLocalStorageCaching {
     /// host ref.
@@ -878,7 +878,7 @@ impl Params for EnableLocalStorageCaching {
     }
 }
 
-/// `host.enable_ssh`: Enables ssh.
+/// `host.enable_ssh`: Turns SSH on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableSsh {
     /// host ref.
@@ -905,7 +905,7 @@ impl Params for EnableSsh {
     }
 }
 
-/// `host.evacuate`: Evacuates the host.
+/// `host.evacuate`: Moves all running VMs away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evacuate {
     /// host ref.
@@ -944,7 +944,7 @@ impl Params for Evacuate {
     }
 }
 
-/// `host.external_auth_set_ldaps`: Externals auth set ldaps.
+/// `host.external_auth_set_ldaps`: Says whether the directory is asked over LDAPS.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternalAuthSetLdaps {
     /// host ref.
@@ -983,7 +983,7 @@ impl Params for ExternalAuthSetLdaps {
     }
 }
 
-/// `host.forget_data_source_archives`: Forgets data source archives.
+/// `host.forget_data_source_archives`: Forgets the recorded values of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForgetDataSourceArchives {
     /// host ref.
@@ -1015,7 +1015,7 @@ impl Params for ForgetDataSourceArchives {
     }
 }
 
-/// `host.get_data_sources`: Returns data sources of the host.
+/// `host.get_data_sources`: Lists the data sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetDataSources {
     /// host ref.
@@ -1042,7 +1042,7 @@ impl Params for GetDataSources {
     }
 }
 
-/// `host.get_log`: Returns log of the host.
+/// `host.get_log`: Returns the daemon's log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetLog {
     /// host ref.
@@ -1069,7 +1069,7 @@ impl Params for GetLog {
     }
 }
 
-/// `host.get_management_interface`: Returns management interface of the host.
+/// `host.get_management_interface`: Returns the PIF with the management address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetManagementInterface {
     /// host ref.
@@ -1096,7 +1096,7 @@ impl Params for GetManagementInterface {
     }
 }
 
-/// `host.get_ntp_servers_status`: Returns ntp servers status of the host.
+/// `host.get_ntp_servers_status`: Lists the time servers with their state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetNtpServersStatus {
     /// host ref.
@@ -1123,7 +1123,7 @@ impl Params for GetNtpServersStatus {
     }
 }
 
-/// `host.get_ntp_synchronized`: Returns ntp synchronized of the host.
+/// `host.get_ntp_synchronized`: Answers whether the clock follows a time server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetNtpSynchronized {
     /// host ref.
@@ -1150,7 +1150,7 @@ impl Params for GetNtpSynchronized {
     }
 }
 
-/// `host.get_sched_gran`: Returns sched gran of the host.
+/// `host.get_sched_gran`: Returns how finely CPUs are scheduled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetSchedGran {
     /// host ref.
@@ -1177,7 +1177,7 @@ impl Params for GetSchedGran {
     }
 }
 
-/// `host.get_server_certificate`: Returns server certificate of the host.
+/// `host.get_server_certificate`: Returns the certificate shown to clients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetServerCertificate {
     /// host ref.
@@ -1204,7 +1204,7 @@ impl Params for GetServerCertificate {
     }
 }
 
-/// `host.get_server_localtime`: Returns server localtime of the host.
+/// `host.get_server_localtime`: Returns the host's time in its own zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetServerLocaltime {
     /// host ref.
@@ -1231,7 +1231,7 @@ impl Params for GetServerLocaltime {
     }
 }
 
-/// `host.get_servertime`: Returns servertime of the host.
+/// `host.get_servertime`: Returns the host's time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetServertime {
     /// host ref.
@@ -1258,7 +1258,7 @@ impl Params for GetServertime {
     }
 }
 
-/// `host.get_system_status_capabilities`: Returns system status capabilities of the host.
+/// `host.get_system_status_capabilities`: Lists what diagnostics can hold, in XML.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetSystemStatusCapabilities {
     /// host ref.
@@ -1285,7 +1285,7 @@ impl Params for GetSystemStatusCapabilities {
     }
 }
 
-/// `host.get_tracked_user_agents`: Returns tracked user agents of the host.
+/// `host.get_tracked_user_agents`: Lists the programs that have called lately.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetTrackedUserAgents {
     /// host ref.
@@ -1312,7 +1312,7 @@ impl Params for GetTrackedUserAgents {
     }
 }
 
-/// `host.get_uncooperative_resident_VMs`: Returns uncooperative resident VMs of the host.
+/// `host.get_uncooperative_resident_VMs`: Lists the VMs that don't follow their memory target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetUncooperativeResidentVms {
     /// host ref.
@@ -1339,7 +1339,7 @@ impl Params for GetUncooperativeResidentVms {
     }
 }
 
-/// `host.get_vms_which_prevent_evacuation`: Returns vms which prevent evacuation of the host.
+/// `host.get_vms_which_prevent_evacuation`: Lists the VMs that would not leave, with the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetVmsWhichPreventEvacuation {
     /// host ref.
@@ -1366,7 +1366,7 @@ impl Params for GetVmsWhichPreventEvacuation {
     }
 }
 
-/// `host.has_extension`: Hases extension.
+/// `host.has_extension`: Answers whether the host has an extension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HasExtension {
     /// host ref.
@@ -1395,7 +1395,7 @@ impl Params for HasExtension {
     }
 }
 
-/// `host.install_server_certificate`: Installs server certificate.
+/// `host.install_server_certificate`: Installs a certificate and its key.
 #[derive(Clone, PartialEq)]
 pub struct InstallServerCertificate {
     /// host ref.
@@ -1445,7 +1445,7 @@ impl std::fmt::Debug for InstallServerCertificate {
     }
 }
 
-/// `host.license_add`: Licenses add.
+/// `host.license_add`: Installs a licence.
 #[derive(Clone, PartialEq)]
 pub struct LicenseAdd {
     /// host ref.
@@ -1481,7 +1481,7 @@ impl std::fmt::Debug for LicenseAdd {
     }
 }
 
-/// `host.license_apply`: Licenses apply.
+/// `host.license_apply`: Applies a licence, the old way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LicenseApply {
     /// host ref.
@@ -1510,7 +1510,7 @@ impl Params for LicenseApply {
     }
 }
 
-/// `host.license_remove`: Licenses remove.
+/// `host.license_remove`: Removes the licence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LicenseRemove {
     /// host ref.
@@ -1537,7 +1537,7 @@ impl Params for LicenseRemove {
     }
 }
 
-/// `host.list_methods`: Lists methods.
+/// `host.list_methods`: Lists all methods of the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListMethods;
 
@@ -1559,7 +1559,7 @@ impl Params for ListMethods {
     }
 }
 
-/// `host.list_timezones`: Lists timezones.
+/// `host.list_timezones`: Lists the known time zones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListTimezones {
     /// host ref.
@@ -1586,7 +1586,7 @@ impl Params for ListTimezones {
     }
 }
 
-/// `host.local_management_reconfigure`: Locals management reconfigure.
+/// `host.local_management_reconfigure`: Moves this host's management to an interface, in an emergency.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalManagementReconfigure {
     /// string.
@@ -1613,7 +1613,7 @@ impl Params for LocalManagementReconfigure {
     }
 }
 
-/// `host.management_disable`: Managements disable.
+/// `host.management_disable`: Stops listening for management on the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ManagementDisable;
 
@@ -1635,7 +1635,7 @@ impl Params for ManagementDisable {
     }
 }
 
-/// `host.management_reconfigure`: Managements reconfigure.
+/// `host.management_reconfigure`: Moves the management to another PIF of its host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ManagementReconfigure {
     /// PIF ref.
@@ -1662,7 +1662,7 @@ impl Params for ManagementReconfigure {
     }
 }
 
-/// `host.migrate_receive`: Migrates receive.
+/// `host.migrate_receive`: Prepares to receive a VM; returns what the sender needs.
 #[derive(Clone, PartialEq)]
 pub struct MigrateReceive {
     /// host ref.
@@ -1708,7 +1708,7 @@ impl std::fmt::Debug for MigrateReceive {
     }
 }
 
-/// `host.power_on`: Powers on.
+/// `host.power_on`: Switches the host on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PowerOn {
     /// host ref.
@@ -1735,7 +1735,7 @@ impl Params for PowerOn {
     }
 }
 
-/// `host.query_data_source`: Queries data source.
+/// `host.query_data_source`: Returns the last value of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryDataSource {
     /// host ref.
@@ -1767,7 +1767,7 @@ impl Params for QueryDataSource {
     }
 }
 
-/// `host.reboot`: Reboots the host.
+/// `host.reboot`: Reboots the disabled host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reboot {
     /// host ref.
@@ -1794,7 +1794,7 @@ impl Params for Reboot {
     }
 }
 
-/// `host.record_data_source`: Starts recording data source.
+/// `host.record_data_source`: Starts recording a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordDataSource {
     /// host ref.
@@ -1826,7 +1826,7 @@ impl Params for RecordDataSource {
     }
 }
 
-/// `host.refresh_pack_info`: Refreshes pack info.
+/// `host.refresh_pack_info`: Reads again which packs are installed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefreshPackInfo {
     /// host ref.
@@ -1853,7 +1853,7 @@ impl Params for RefreshPackInfo {
     }
 }
 
-/// `host.refresh_server_certificate`: Refreshes server certificate.
+/// `host.refresh_server_certificate`: Replaces the pool-internal certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefreshServerCertificate {
     /// host ref.
@@ -1880,7 +1880,7 @@ impl Params for RefreshServerCertificate {
     }
 }
 
-/// `host.rescan_drivers`: Rescans drivers.
+/// `host.rescan_drivers`: Looks again for drivers and their variants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RescanDrivers {
     /// host ref.
@@ -1907,7 +1907,7 @@ impl Params for RescanDrivers {
     }
 }
 
-/// `host.reset_cpu_features`: Resets cpu features.
+/// `host.reset_cpu_features`: Takes the mask off the CPU features; no longer possible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResetCpuFeatures {
     /// host ref.
@@ -1934,7 +1934,7 @@ impl Params for ResetCpuFeatures {
     }
 }
 
-/// `host.reset_server_certificate`: Resets server certificate.
+/// `host.reset_server_certificate`: Makes a new self-signed certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResetServerCertificate {
     /// host ref.
@@ -1961,7 +1961,7 @@ impl Params for ResetServerCertificate {
     }
 }
 
-/// `host.restart_agent`: Restarts agent.
+/// `host.restart_agent`: Restarts the daemon; VMs run on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartAgent {
     /// host ref.
@@ -1988,7 +1988,7 @@ impl Params for RestartAgent {
     }
 }
 
-/// `host.retrieve_wlb_evacuate_recommendations`: Retrieves wlb evacuate recommendations.
+/// `host.retrieve_wlb_evacuate_recommendations`: Returns where the balancer would send the VMs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrieveWlbEvacuateRecommendations {
     /// host ref.
@@ -2015,7 +2015,7 @@ impl Params for RetrieveWlbEvacuateRecommendations {
     }
 }
 
-/// `host.send_debug_keys`: Sends debug keys.
+/// `host.send_debug_keys`: Sends debug keys to the hypervisor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendDebugKeys {
     /// host ref.
@@ -2044,7 +2044,7 @@ impl Params for SendDebugKeys {
     }
 }
 
-/// `host.set_console_idle_timeout`: Sets console idle timeout of the host.
+/// `host.set_console_idle_timeout`: Sets when an idle console is logged out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetConsoleIdleTimeout {
     /// host ref.
@@ -2073,7 +2073,7 @@ impl Params for SetConsoleIdleTimeout {
     }
 }
 
-/// `host.set_cpu_features`: Sets cpu features of the host.
+/// `host.set_cpu_features`: Masks CPU features; no longer possible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetCpuFeatures {
     /// host ref.
@@ -2102,7 +2102,7 @@ impl Params for SetCpuFeatures {
     }
 }
 
-/// `host.set_hostname_live`: Sets hostname live of the host.
+/// `host.set_hostname_live`: Changes the host's name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHostnameLive {
     /// host ref.
@@ -2131,7 +2131,7 @@ impl Params for SetHostnameLive {
     }
 }
 
-/// `host.set_https_only`: Sets https only of the host.
+/// `host.set_https_only`: Sets whether unencrypted HTTP is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHttpsOnly {
     /// host ref.
@@ -2160,7 +2160,7 @@ impl Params for SetHttpsOnly {
     }
 }
 
-/// `host.set_iscsi_iqn`: Sets iscsi iqn of the host.
+/// `host.set_iscsi_iqn`: Sets the name for iSCSI logins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetIscsiIqn {
     /// host ref.
@@ -2189,7 +2189,7 @@ impl Params for SetIscsiIqn {
     }
 }
 
-/// `host.set_max_cstate`: Sets max cstate of the host.
+/// `host.set_max_cstate`: Sets the deepest sleep state of CPUs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMaxCstate {
     /// host ref.
@@ -2218,7 +2218,7 @@ impl Params for SetMaxCstate {
     }
 }
 
-/// `host.set_multipathing`: Sets multipathing of the host.
+/// `host.set_multipathing`: Sets whether storage is reached over several paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMultipathing {
     /// host ref.
@@ -2247,7 +2247,7 @@ impl Params for SetMultipathing {
     }
 }
 
-/// `host.set_ntp_custom_servers`: Sets ntp custom servers of the host.
+/// `host.set_ntp_custom_servers`: Sets the time servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNtpCustomServers {
     /// host ref.
@@ -2276,7 +2276,7 @@ impl Params for SetNtpCustomServers {
     }
 }
 
-/// `host.set_ntp_mode`: Sets ntp mode of the host.
+/// `host.set_ntp_mode`: Sets where the host learns its time servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNtpMode {
     /// host ref.
@@ -2305,7 +2305,7 @@ impl Params for SetNtpMode {
     }
 }
 
-/// `host.set_numa_affinity_policy`: Sets numa affinity policy of the host.
+/// `host.set_numa_affinity_policy`: Sets how VMs are laid over NUMA nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNumaAffinityPolicy {
     /// host ref.
@@ -2334,7 +2334,7 @@ impl Params for SetNumaAffinityPolicy {
     }
 }
 
-/// `host.set_power_on_mode`: Sets power on mode of the host.
+/// `host.set_power_on_mode`: Sets how the host is switched on.
 #[derive(Clone, PartialEq)]
 pub struct SetPowerOnMode {
     /// host ref.
@@ -2380,7 +2380,7 @@ impl std::fmt::Debug for SetPowerOnMode {
     }
 }
 
-/// `host.set_sched_gran`: Sets sched gran of the host.
+/// `host.set_sched_gran`: Sets how finely CPUs are scheduled, from the next start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSchedGran {
     /// host ref.
@@ -2409,7 +2409,7 @@ impl Params for SetSchedGran {
     }
 }
 
-/// `host.set_servertime`: Sets servertime of the host.
+/// `host.set_servertime`: Sets the host's clock.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetServertime {
     /// host ref.
@@ -2438,7 +2438,7 @@ impl Params for SetServertime {
     }
 }
 
-/// `host.set_ssh_auto_mode`: Sets ssh auto mode of the host.
+/// `host.set_ssh_auto_mode`: Sets whether SSH is on exactly while the API is away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSshAutoMode {
     /// host ref.
@@ -2467,7 +2467,7 @@ impl Params for SetSshAutoMode {
     }
 }
 
-/// `host.set_ssh_enabled_timeout`: Sets ssh enabled timeout of the host.
+/// `host.set_ssh_enabled_timeout`: Sets after how many seconds SSH turns off by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSshEnabledTimeout {
     /// host ref.
@@ -2496,7 +2496,7 @@ impl Params for SetSshEnabledTimeout {
     }
 }
 
-/// `host.set_ssl_legacy`: Sets ssl legacy of the host.
+/// `host.set_ssl_legacy`: Sets whether old versions of TLS are allowed; only false is accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSslLegacy {
     /// host ref.
@@ -2525,7 +2525,7 @@ impl Params for SetSslLegacy {
     }
 }
 
-/// `host.set_timezone`: Sets timezone of the host.
+/// `host.set_timezone`: Sets the time zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetTimezone {
     /// host ref.
@@ -2554,7 +2554,7 @@ impl Params for SetTimezone {
     }
 }
 
-/// `host.set_uefi_certificates`: Sets uefi certificates of the host.
+/// `host.set_uefi_certificates`: Sets the UEFI certificates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetUefiCertificates {
     /// host ref.
@@ -2583,7 +2583,7 @@ impl Params for SetUefiCertificates {
     }
 }
 
-/// `host.shutdown`: Shutdowns the host.
+/// `host.shutdown`: Shuts the disabled host down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shutdown {
     /// host ref.
@@ -2610,7 +2610,7 @@ impl Params for Shutdown {
     }
 }
 
-/// `host.shutdown_agent`: Shutdowns agent.
+/// `host.shutdown_agent`: Stops this host's daemon; VMs run on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownAgent;
 
@@ -2632,7 +2632,7 @@ impl Params for ShutdownAgent {
     }
 }
 
-/// `host.sync_data`: Synchronises data.
+/// `host.sync_data`: Copies the pool's files to the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncData {
     /// host ref.
@@ -2659,7 +2659,7 @@ impl Params for SyncData {
     }
 }
 
-/// `host.syslog_reconfigure`: Syslogs reconfigure.
+/// `host.syslog_reconfigure`: Has the logging follow the record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyslogReconfigure {
     /// host ref.

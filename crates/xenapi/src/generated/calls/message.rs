@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `message.create`: Creates the message.
+/// `message.create`: Makes a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Create {
     /// string.
@@ -51,7 +51,7 @@ impl Params for Create {
     }
 }
 
-/// `message.destroy`: Destroys the message.
+/// `message.destroy`: Dismisses a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// message ref.
@@ -78,7 +78,7 @@ impl Params for Destroy {
     }
 }
 
-/// `message.destroy_all`: Destroys all.
+/// `message.destroy_all`: Dismisses all messages that match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DestroyAll {
     /// (string -> string) map.
@@ -105,7 +105,7 @@ impl Params for DestroyAll {
     }
 }
 
-/// `message.destroy_many`: Destroys many.
+/// `message.destroy_many`: Dismisses messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DestroyMany {
     /// message ref set.
@@ -132,7 +132,7 @@ impl Params for DestroyMany {
     }
 }
 
-/// `message.get`: Returns the message.
+/// `message.get`: Returns the messages about an object since a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Get {
     /// enum cls.
@@ -172,7 +172,7 @@ impl Params for Get {
     }
 }
 
-/// `message.get_all`: Returns all of the message.
+/// `message.get_all`: Returns all messages' references.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAll;
 
@@ -194,7 +194,7 @@ impl Params for GetAll {
     }
 }
 
-/// `message.get_all_records`: Returns all records of the message.
+/// `message.get_all_records`: Returns all messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAllRecords;
 
@@ -217,7 +217,7 @@ impl Params for GetAllRecords {
     }
 }
 
-/// `message.get_all_records_where`: Returns all records where of the message.
+/// `message.get_all_records_where`: Returns the messages that match an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAllRecordsWhere {
     /// string.
@@ -245,7 +245,7 @@ impl Params for GetAllRecordsWhere {
     }
 }
 
-/// `message.get_by_uuid`: Returns by uuid of the message.
+/// `message.get_by_uuid`: Returns the reference of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetByUuid {
     /// string.
@@ -272,7 +272,7 @@ impl Params for GetByUuid {
     }
 }
 
-/// `message.get_record`: Returns record of the message.
+/// `message.get_record`: Returns a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetRecord {
     /// message ref.
@@ -299,7 +299,7 @@ impl Params for GetRecord {
     }
 }
 
-/// `message.get_since`: Returns since of the message.
+/// `message.get_since`: Returns the messages since a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetSince {
     /// datetime.

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `network.add_purpose`: Adds purpose.
+/// `network.add_purpose`: Dedicates the network to one more service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddPurpose {
     /// network ref.
@@ -33,7 +33,7 @@ impl Params for AddPurpose {
     }
 }
 
-/// `network.create_new_blob`: Creates new blob.
+/// `network.create_new_blob`: Makes a binary attachment of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateNewBlob {
     /// network ref.
@@ -76,7 +76,7 @@ impl Params for CreateNewBlob {
     }
 }
 
-/// `network.remove_purpose`: Removes purpose.
+/// `network.remove_purpose`: Dedicates the network to a service no longer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemovePurpose {
     /// network ref.
@@ -105,7 +105,7 @@ impl Params for RemovePurpose {
     }
 }
 
-/// `network.set_default_locking_mode`: Sets default locking mode of the network.
+/// `network.set_default_locking_mode`: Sets whether VIFs without a mode of their own are locked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetDefaultLockingMode {
     /// network ref.

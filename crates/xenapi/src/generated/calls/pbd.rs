@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `PBD.plug`: Plugs the PBD.
+/// `PBD.plug`: Attaches the SR to the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plug {
     /// PBD ref.
@@ -31,7 +31,7 @@ impl Params for Plug {
     }
 }
 
-/// `PBD.set_device_config`: Sets device config of the PBD.
+/// `PBD.set_device_config`: Sets what the driver needs; only while detached.
 #[derive(Clone, PartialEq)]
 pub struct SetDeviceConfig {
     /// PBD ref.
@@ -67,7 +67,7 @@ impl std::fmt::Debug for SetDeviceConfig {
     }
 }
 
-/// `PBD.unplug`: Unplugs the PBD.
+/// `PBD.unplug`: Detaches the SR from the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unplug {
     /// PBD ref.

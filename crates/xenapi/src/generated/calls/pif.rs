@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `PIF.create_VLAN`: Creates VLAN.
+/// `PIF.create_VLAN`: Old form of making a VLAN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateVlan {
     /// string.
@@ -47,7 +47,7 @@ impl Params for CreateVlan {
     }
 }
 
-/// `PIF.db_forget`: Dbs forget.
+/// `PIF.db_forget`: Removes the record only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DbForget {
     /// PIF ref.
@@ -74,7 +74,7 @@ impl Params for DbForget {
     }
 }
 
-/// `PIF.db_introduce`: Dbs introduce.
+/// `PIF.db_introduce`: Adds a record only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DbIntroduce {
     /// string.
@@ -193,7 +193,7 @@ impl Params for DbIntroduce {
     }
 }
 
-/// `PIF.destroy`: Destroys the PIF.
+/// `PIF.destroy`: Removes a VLAN's or bond's interface, the old way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// PIF ref.
@@ -220,7 +220,7 @@ impl Params for Destroy {
     }
 }
 
-/// `PIF.forget`: Forgets the PIF.
+/// `PIF.forget`: Removes the record and takes the interface down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forget {
     /// PIF ref.
@@ -247,7 +247,7 @@ impl Params for Forget {
     }
 }
 
-/// `PIF.introduce`: Introduces the PIF.
+/// `PIF.introduce`: Adds a record for a card of the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduce {
     /// host ref.
@@ -290,7 +290,7 @@ impl Params for Introduce {
     }
 }
 
-/// `PIF.plug`: Plugs the PIF.
+/// `PIF.plug`: Brings the interface up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plug {
     /// PIF ref.
@@ -317,7 +317,7 @@ impl Params for Plug {
     }
 }
 
-/// `PIF.reconfigure_ip`: Reconfigures ip.
+/// `PIF.reconfigure_ip`: Sets the IPv4 settings and applies them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconfigureIp {
     /// PIF ref.
@@ -368,7 +368,7 @@ impl Params for ReconfigureIp {
     }
 }
 
-/// `PIF.reconfigure_ipv6`: Reconfigures ipv6.
+/// `PIF.reconfigure_ipv6`: Sets the IPv6 settings and applies them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconfigureIpv6 {
     /// PIF ref.
@@ -415,7 +415,7 @@ impl Params for ReconfigureIpv6 {
     }
 }
 
-/// `PIF.scan`: Scans the PIF.
+/// `PIF.scan`: Adds records for new cards of the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
     /// host ref.
@@ -442,7 +442,7 @@ impl Params for Scan {
     }
 }
 
-/// `PIF.set_disallow_unplug`: Sets disallow unplug of the PIF.
+/// `PIF.set_disallow_unplug`: Sets whether it must stay up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetDisallowUnplug {
     /// PIF ref.
@@ -471,7 +471,7 @@ impl Params for SetDisallowUnplug {
     }
 }
 
-/// `PIF.set_primary_address_type`: Sets primary address type of the PIF.
+/// `PIF.set_primary_address_type`: Sets which of its addresses is the host's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetPrimaryAddressType {
     /// PIF ref.
@@ -506,7 +506,7 @@ impl Params for SetPrimaryAddressType {
     }
 }
 
-/// `PIF.set_property`: Sets property of the PIF.
+/// `PIF.set_property`: Sets one setting of the interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetProperty {
     /// PIF ref.
@@ -545,7 +545,7 @@ impl Params for SetProperty {
     }
 }
 
-/// `PIF.unplug`: Unplugs the PIF.
+/// `PIF.unplug`: Brings the interface down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unplug {
     /// PIF ref.

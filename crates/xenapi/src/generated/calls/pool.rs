@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `pool.add_repository`: Adds repository.
+/// `pool.add_repository`: Adds an update repository to those in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddRepository {
     /// pool ref.
@@ -33,7 +33,7 @@ impl Params for AddRepository {
     }
 }
 
-/// `pool.add_to_guest_agent_config`: Adds to guest agent config.
+/// `pool.add_to_guest_agent_config`: Adds a setting for guest agents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToGuestAgentConfig {
     /// pool ref.
@@ -72,7 +72,7 @@ impl Params for AddToGuestAgentConfig {
     }
 }
 
-/// `pool.apply_edition`: Applies edition.
+/// `pool.apply_edition`: Gives all hosts an edition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApplyEdition {
     /// pool ref.
@@ -101,7 +101,7 @@ impl Params for ApplyEdition {
     }
 }
 
-/// `pool.certificate_install`: Certificates install.
+/// `pool.certificate_install`: Installs a certificate of an authority; old form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CertificateInstall {
     /// string.
@@ -130,7 +130,7 @@ impl Params for CertificateInstall {
     }
 }
 
-/// `pool.certificate_list`: Certificates list.
+/// `pool.certificate_list`: Lists the certificates of authorities; old form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CertificateList;
 
@@ -152,7 +152,7 @@ impl Params for CertificateList {
     }
 }
 
-/// `pool.certificate_sync`: Certificates sync.
+/// `pool.certificate_sync`: Copies certificates and revocation lists to all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CertificateSync;
 
@@ -174,7 +174,7 @@ impl Params for CertificateSync {
     }
 }
 
-/// `pool.certificate_uninstall`: Certificates uninstall.
+/// `pool.certificate_uninstall`: Removes a certificate of an authority; old form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CertificateUninstall {
     /// string.
@@ -201,7 +201,7 @@ impl Params for CertificateUninstall {
     }
 }
 
-/// `pool.check_update_readiness`: Checks update readiness.
+/// `pool.check_update_readiness`: Lists what stands in the way of updating.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckUpdateReadiness {
     /// pool ref.
@@ -236,7 +236,7 @@ impl Params for CheckUpdateReadiness {
     }
 }
 
-/// `pool.configure_repository_proxy`: Configures repository proxy.
+/// `pool.configure_repository_proxy`: Sets the proxy to the repositories.
 #[derive(Clone, PartialEq)]
 pub struct ConfigureRepositoryProxy {
     /// pool ref.
@@ -286,7 +286,7 @@ impl std::fmt::Debug for ConfigureRepositoryProxy {
     }
 }
 
-/// `pool.configure_update_sync`: Configures update sync.
+/// `pool.configure_update_sync`: Sets how often updates are fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigureUpdateSync {
     /// pool ref.
@@ -325,7 +325,7 @@ impl Params for ConfigureUpdateSync {
     }
 }
 
-/// `pool.create_VLAN`: Creates VLAN.
+/// `pool.create_VLAN`: Makes a VLAN on a device of every host; old form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateVlan {
     /// string.
@@ -364,7 +364,7 @@ impl Params for CreateVlan {
     }
 }
 
-/// `pool.create_VLAN_from_PIF`: Creates VLAN from PIF.
+/// `pool.create_VLAN_from_PIF`: Makes a VLAN on the same PIF of every host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateVlanFromPif {
     /// PIF ref.
@@ -403,7 +403,7 @@ impl Params for CreateVlanFromPif {
     }
 }
 
-/// `pool.create_new_blob`: Creates new blob.
+/// `pool.create_new_blob`: Makes a binary attachment of the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateNewBlob {
     /// pool ref.
@@ -446,7 +446,7 @@ impl Params for CreateNewBlob {
     }
 }
 
-/// `pool.crl_install`: Crls install.
+/// `pool.crl_install`: Installs a revocation list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrlInstall {
     /// string.
@@ -475,7 +475,7 @@ impl Params for CrlInstall {
     }
 }
 
-/// `pool.crl_list`: Crls list.
+/// `pool.crl_list`: Lists the revocation lists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrlList;
 
@@ -497,7 +497,7 @@ impl Params for CrlList {
     }
 }
 
-/// `pool.crl_uninstall`: Crls uninstall.
+/// `pool.crl_uninstall`: Removes a revocation list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrlUninstall {
     /// string.
@@ -524,7 +524,7 @@ impl Params for CrlUninstall {
     }
 }
 
-/// `pool.deconfigure_wlb`: Deconfigures wlb.
+/// `pool.deconfigure_wlb`: Forgets the workload balancer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeconfigureWlb;
 
@@ -546,7 +546,7 @@ impl Params for DeconfigureWlb {
     }
 }
 
-/// `pool.designate_new_master`: Designates new master.
+/// `pool.designate_new_master`: Hands the coordinator's role to a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesignateNewMaster {
     /// host ref.
@@ -573,7 +573,7 @@ impl Params for DesignateNewMaster {
     }
 }
 
-/// `pool.detect_nonhomogeneous_external_auth`: Detects nonhomogeneous external auth.
+/// `pool.detect_nonhomogeneous_external_auth`: Fails if hosts ask different directories.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectNonhomogeneousExternalAuth {
     /// pool ref.
@@ -600,7 +600,7 @@ impl Params for DetectNonhomogeneousExternalAuth {
     }
 }
 
-/// `pool.disable_client_certificate_auth`: Disables client certificate auth.
+/// `pool.disable_client_certificate_auth`: Lets nobody in by client certificate any more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableClientCertificateAuth {
     /// pool ref.
@@ -627,7 +627,7 @@ impl Params for DisableClientCertificateAuth {
     }
 }
 
-/// `pool.disable_external_auth`: Disables external auth.
+/// `pool.disable_external_auth`: Stops all hosts from asking an external directory.
 #[derive(Clone, PartialEq)]
 pub struct DisableExternalAuth {
     /// pool ref.
@@ -663,7 +663,7 @@ impl std::fmt::Debug for DisableExternalAuth {
     }
 }
 
-/// `pool.disable_ha`: Disables ha.
+/// `pool.disable_ha`: Turns HA off.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableHa;
 
@@ -685,7 +685,7 @@ impl Params for DisableHa {
     }
 }
 
-/// `pool.disable_local_storage_caching`: Disables local storage caching.
+/// `pool.disable_local_storage_caching`: Stops all hosts from caching disk images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableLocalStorageCaching {
     /// pool ref.
@@ -712,7 +712,7 @@ impl Params for DisableLocalStorageCaching {
     }
 }
 
-/// `pool.disable_redo_log`: Disables redo log.
+/// `pool.disable_redo_log`: Stops writing changes to a log on shared storage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableRedoLog;
 
@@ -734,7 +734,7 @@ impl Params for DisableRedoLog {
     }
 }
 
-/// `pool.disable_repository_proxy`: Disables repository proxy.
+/// `pool.disable_repository_proxy`: Reaches the repositories without a proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableRepositoryProxy {
     /// pool ref.
@@ -761,7 +761,7 @@ impl Params for DisableRepositoryProxy {
     }
 }
 
-/// `pool.disable_ssh`: Disables ssh.
+/// `pool.disable_ssh`: Turns SSH off on all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableSsh {
     /// pool ref.
@@ -788,7 +788,7 @@ impl Params for DisableSsh {
     }
 }
 
-/// `pool.disable_ssl_legacy`: Disables ssl legacy.
+/// `pool.disable_ssl_legacy`: Turns old versions of TLS off on all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableSslLegacy {
     /// pool ref.
@@ -815,7 +815,7 @@ impl Params for DisableSslLegacy {
     }
 }
 
-/// `pool.eject`: Ejects the pool.
+/// `pool.eject`: Takes a host out of the pool; its local disks are wiped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eject {
     /// host ref.
@@ -842,7 +842,7 @@ impl Params for Eject {
     }
 }
 
-/// `pool.emergency_reset_master`: In an emergency: reset master.
+/// `pool.emergency_reset_master`: Tells this member where the coordinator is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyResetMaster {
     /// string.
@@ -869,7 +869,7 @@ impl Params for EmergencyResetMaster {
     }
 }
 
-/// `pool.emergency_transition_to_master`: In an emergency: transition to master.
+/// `pool.emergency_transition_to_master`: Makes this member the coordinator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmergencyTransitionToMaster;
 
@@ -891,7 +891,7 @@ impl Params for EmergencyTransitionToMaster {
     }
 }
 
-/// `pool.enable_client_certificate_auth`: Enables client certificate auth.
+/// `pool.enable_client_certificate_auth`: Lets holders of certificates of a name in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableClientCertificateAuth {
     /// pool ref.
@@ -920,7 +920,7 @@ impl Params for EnableClientCertificateAuth {
     }
 }
 
-/// `pool.enable_external_auth`: Enables external auth.
+/// `pool.enable_external_auth`: Has all hosts ask an external directory.
 #[derive(Clone, PartialEq)]
 pub struct EnableExternalAuth {
     /// pool ref.
@@ -970,7 +970,7 @@ impl std::fmt::Debug for EnableExternalAuth {
     }
 }
 
-/// `pool.enable_ha`: Enables ha.
+/// `pool.enable_ha`: Turns HA on, with heartbeats on these SRs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableHa {
     /// SR ref set.
@@ -1005,7 +1005,7 @@ impl Params for EnableHa {
     }
 }
 
-/// `pool.enable_local_storage_caching`: Enables local storage caching.
+/// `pool.enable_local_storage_caching`: Has all hosts cache disk images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableLocalStorageCaching {
     /// pool ref.
@@ -1032,7 +1032,7 @@ impl Params for EnableLocalStorageCaching {
     }
 }
 
-/// `pool.enable_redo_log`: Enables redo log.
+/// `pool.enable_redo_log`: Writes changes to a log on an SR too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableRedoLog {
     /// SR ref.
@@ -1059,7 +1059,7 @@ impl Params for EnableRedoLog {
     }
 }
 
-/// `pool.enable_ssh`: Enables ssh.
+/// `pool.enable_ssh`: Turns SSH on on all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableSsh {
     /// pool ref.
@@ -1086,7 +1086,7 @@ impl Params for EnableSsh {
     }
 }
 
-/// `pool.enable_ssl_legacy`: Enables ssl legacy.
+/// `pool.enable_ssl_legacy`: Turns old versions of TLS on; always refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableSslLegacy {
     /// pool ref.
@@ -1113,7 +1113,7 @@ impl Params for EnableSslLegacy {
     }
 }
 
-/// `pool.enable_tls_verification`: Enables tls verification.
+/// `pool.enable_tls_verification`: Has members check each other's certificates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableTlsVerification;
 
@@ -1135,7 +1135,7 @@ impl Params for EnableTlsVerification {
     }
 }
 
-/// `pool.external_auth_set_ldaps`: Externals auth set ldaps.
+/// `pool.external_auth_set_ldaps`: Says whether the directory is asked over LDAPS.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternalAuthSetLdaps {
     /// pool ref.
@@ -1174,7 +1174,7 @@ impl Params for ExternalAuthSetLdaps {
     }
 }
 
-/// `pool.get_guest_secureboot_readiness`: Returns guest secureboot readiness of the pool.
+/// `pool.get_guest_secureboot_readiness`: Answers whether guests can use secure boot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetGuestSecurebootReadiness {
     /// pool ref.
@@ -1201,7 +1201,7 @@ impl Params for GetGuestSecurebootReadiness {
     }
 }
 
-/// `pool.get_license_state`: Returns license state of the pool.
+/// `pool.get_license_state`: Returns the state of the licence of all hosts together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetLicenseState {
     /// pool ref.
@@ -1228,7 +1228,7 @@ impl Params for GetLicenseState {
     }
 }
 
-/// `pool.ha_compute_hypothetical_max_host_failures_to_tolerate`: Has compute hypothetical max host failures to tolerate.
+/// `pool.ha_compute_hypothetical_max_host_failures_to_tolerate`: Computes how many failures HA could absorb with these VMs protected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HaComputeHypotheticalMaxHostFailuresToTolerate {
     /// (VM ref -> string) map.
@@ -1258,7 +1258,7 @@ impl Params for HaComputeHypotheticalMaxHostFailuresToTolerate {
     }
 }
 
-/// `pool.ha_compute_max_host_failures_to_tolerate`: Has compute max host failures to tolerate.
+/// `pool.ha_compute_max_host_failures_to_tolerate`: Computes how many failures HA can absorb now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HaComputeMaxHostFailuresToTolerate;
 
@@ -1280,7 +1280,7 @@ impl Params for HaComputeMaxHostFailuresToTolerate {
     }
 }
 
-/// `pool.ha_compute_vm_failover_plan`: Has compute vm failover plan.
+/// `pool.ha_compute_vm_failover_plan`: Computes where VMs would be restarted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HaComputeVmFailoverPlan {
     /// host ref set.
@@ -1318,7 +1318,7 @@ impl Params for HaComputeVmFailoverPlan {
     }
 }
 
-/// `pool.ha_failover_plan_exists`: Has failover plan exists.
+/// `pool.ha_failover_plan_exists`: Answers whether a plan exists for so many failures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HaFailoverPlanExists {
     /// int.
@@ -1345,7 +1345,7 @@ impl Params for HaFailoverPlanExists {
     }
 }
 
-/// `pool.ha_prevent_restarts_for`: Has prevent restarts for.
+/// `pool.ha_prevent_restarts_for`: Keeps HA from restarting VMs for some seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HaPreventRestartsFor {
     /// int.
@@ -1372,7 +1372,7 @@ impl Params for HaPreventRestartsFor {
     }
 }
 
-/// `pool.has_extension`: Hases extension.
+/// `pool.has_extension`: Answers whether all hosts have an extension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HasExtension {
     /// pool ref.
@@ -1401,7 +1401,7 @@ impl Params for HasExtension {
     }
 }
 
-/// `pool.initialize_wlb`: Initializes wlb.
+/// `pool.initialize_wlb`: Connects the pool with a workload balancer.
 #[derive(Clone, PartialEq)]
 pub struct InitializeWlb {
     /// string.
@@ -1455,7 +1455,7 @@ impl std::fmt::Debug for InitializeWlb {
     }
 }
 
-/// `pool.install_ca_certificate`: Installs ca certificate.
+/// `pool.install_ca_certificate`: Installs a certificate of an authority.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstallCaCertificate {
     /// string.
@@ -1484,7 +1484,7 @@ impl Params for InstallCaCertificate {
     }
 }
 
-/// `pool.install_trusted_certificate`: Installs trusted certificate.
+/// `pool.install_trusted_certificate`: Installs a trusted certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstallTrustedCertificate {
     /// pool ref.
@@ -1527,7 +1527,7 @@ impl Params for InstallTrustedCertificate {
     }
 }
 
-/// `pool.join`: Joins the pool.
+/// `pool.join`: Joins this pool of one host to another.
 #[derive(Clone, PartialEq)]
 pub struct Join {
     /// string.
@@ -1573,7 +1573,7 @@ impl std::fmt::Debug for Join {
     }
 }
 
-/// `pool.join_force`: Joins force.
+/// `pool.join_force`: Joins even if CPUs or other things differ.
 #[derive(Clone, PartialEq)]
 pub struct JoinForce {
     /// string.
@@ -1619,7 +1619,7 @@ impl std::fmt::Debug for JoinForce {
     }
 }
 
-/// `pool.management_reconfigure`: Managements reconfigure.
+/// `pool.management_reconfigure`: Moves the management of all hosts to another network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ManagementReconfigure {
     /// network ref.
@@ -1646,7 +1646,7 @@ impl Params for ManagementReconfigure {
     }
 }
 
-/// `pool.recover_slaves`: Recovers slaves.
+/// `pool.recover_slaves`: Tells members that lost the coordinator that this host is it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecoverSlaves;
 
@@ -1668,7 +1668,7 @@ impl Params for RecoverSlaves {
     }
 }
 
-/// `pool.remove_from_guest_agent_config`: Removes from guest agent config.
+/// `pool.remove_from_guest_agent_config`: Removes a setting for guest agents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromGuestAgentConfig {
     /// pool ref.
@@ -1697,7 +1697,7 @@ impl Params for RemoveFromGuestAgentConfig {
     }
 }
 
-/// `pool.remove_repository`: Removes repository.
+/// `pool.remove_repository`: Removes an update repository from those in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveRepository {
     /// pool ref.
@@ -1726,7 +1726,7 @@ impl Params for RemoveRepository {
     }
 }
 
-/// `pool.reset_telemetry_uuid`: Resets telemetry uuid.
+/// `pool.reset_telemetry_uuid`: Gives telemetry a new identity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResetTelemetryUuid {
     /// pool ref.
@@ -1753,7 +1753,7 @@ impl Params for ResetTelemetryUuid {
     }
 }
 
-/// `pool.retrieve_wlb_configuration`: Retrieves wlb configuration.
+/// `pool.retrieve_wlb_configuration`: Returns the balancer's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrieveWlbConfiguration;
 
@@ -1775,7 +1775,7 @@ impl Params for RetrieveWlbConfiguration {
     }
 }
 
-/// `pool.retrieve_wlb_recommendations`: Retrieves wlb recommendations.
+/// `pool.retrieve_wlb_recommendations`: Returns the moves the balancer recommends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrieveWlbRecommendations;
 
@@ -1797,7 +1797,7 @@ impl Params for RetrieveWlbRecommendations {
     }
 }
 
-/// `pool.rotate_secret`: Rotates secret.
+/// `pool.rotate_secret`: Replaces the pool's secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RotateSecret;
 
@@ -1819,7 +1819,7 @@ impl Params for RotateSecret {
     }
 }
 
-/// `pool.send_test_post`: Sends test post.
+/// `pool.send_test_post`: Sends text to a host and returns the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendTestPost {
     /// string.
@@ -1858,7 +1858,7 @@ impl Params for SendTestPost {
     }
 }
 
-/// `pool.send_wlb_configuration`: Sends wlb configuration.
+/// `pool.send_wlb_configuration`: Changes the balancer's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendWlbConfiguration {
     /// (string -> string) map.
@@ -1885,7 +1885,7 @@ impl Params for SendWlbConfiguration {
     }
 }
 
-/// `pool.set_console_idle_timeout`: Sets console idle timeout of the pool.
+/// `pool.set_console_idle_timeout`: Sets when idle consoles of all hosts are logged out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetConsoleIdleTimeout {
     /// pool ref.
@@ -1914,7 +1914,7 @@ impl Params for SetConsoleIdleTimeout {
     }
 }
 
-/// `pool.set_custom_uefi_certificates`: Sets custom uefi certificates of the pool.
+/// `pool.set_custom_uefi_certificates`: Sets UEFI certificates of one's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetCustomUefiCertificates {
     /// pool ref.
@@ -1943,7 +1943,7 @@ impl Params for SetCustomUefiCertificates {
     }
 }
 
-/// `pool.set_ext_auth_cache_enabled`: Sets ext auth cache enabled of the pool.
+/// `pool.set_ext_auth_cache_enabled`: Sets whether the directory's answers are remembered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetExtAuthCacheEnabled {
     /// pool ref.
@@ -1972,7 +1972,7 @@ impl Params for SetExtAuthCacheEnabled {
     }
 }
 
-/// `pool.set_ext_auth_cache_expiry`: Sets ext auth cache expiry of the pool.
+/// `pool.set_ext_auth_cache_expiry`: Sets for how many seconds answers are remembered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetExtAuthCacheExpiry {
     /// pool ref.
@@ -2001,7 +2001,7 @@ impl Params for SetExtAuthCacheExpiry {
     }
 }
 
-/// `pool.set_ext_auth_cache_size`: Sets ext auth cache size of the pool.
+/// `pool.set_ext_auth_cache_size`: Sets how many answers are remembered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetExtAuthCacheSize {
     /// pool ref.
@@ -2030,7 +2030,7 @@ impl Params for SetExtAuthCacheSize {
     }
 }
 
-/// `pool.set_ext_auth_max_threads`: Sets ext auth max threads of the pool.
+/// `pool.set_ext_auth_max_threads`: Sets how many questions are asked at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetExtAuthMaxThreads {
     /// pool ref.
@@ -2059,7 +2059,7 @@ impl Params for SetExtAuthMaxThreads {
     }
 }
 
-/// `pool.set_ha_host_failures_to_tolerate`: Sets ha host failures to tolerate of the pool.
+/// `pool.set_ha_host_failures_to_tolerate`: Sets how many failures HA promises to absorb.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHaHostFailuresToTolerate {
     /// pool ref.
@@ -2088,7 +2088,7 @@ impl Params for SetHaHostFailuresToTolerate {
     }
 }
 
-/// `pool.set_https_only`: Sets https only of the pool.
+/// `pool.set_https_only`: Sets whether all hosts refuse unencrypted HTTP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHttpsOnly {
     /// pool ref.
@@ -2117,7 +2117,7 @@ impl Params for SetHttpsOnly {
     }
 }
 
-/// `pool.set_igmp_snooping_enabled`: Sets igmp snooping enabled of the pool.
+/// `pool.set_igmp_snooping_enabled`: Sets whether multicast goes only where it is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetIgmpSnoopingEnabled {
     /// pool ref.
@@ -2146,7 +2146,7 @@ impl Params for SetIgmpSnoopingEnabled {
     }
 }
 
-/// `pool.set_local_auth_max_threads`: Sets local auth max threads of the pool.
+/// `pool.set_local_auth_max_threads`: Sets how many local logins are checked at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetLocalAuthMaxThreads {
     /// pool ref.
@@ -2175,7 +2175,7 @@ impl Params for SetLocalAuthMaxThreads {
     }
 }
 
-/// `pool.set_repositories`: Sets repositories of the pool.
+/// `pool.set_repositories`: Sets the update repositories in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetRepositories {
     /// pool ref.
@@ -2204,7 +2204,7 @@ impl Params for SetRepositories {
     }
 }
 
-/// `pool.set_ssh_auto_mode`: Sets ssh auto mode of the pool.
+/// `pool.set_ssh_auto_mode`: Sets on all hosts whether SSH is on exactly while the API is away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSshAutoMode {
     /// pool ref.
@@ -2233,7 +2233,7 @@ impl Params for SetSshAutoMode {
     }
 }
 
-/// `pool.set_ssh_enabled_timeout`: Sets ssh enabled timeout of the pool.
+/// `pool.set_ssh_enabled_timeout`: Sets on all hosts when SSH turns off by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSshEnabledTimeout {
     /// pool ref.
@@ -2262,7 +2262,7 @@ impl Params for SetSshEnabledTimeout {
     }
 }
 
-/// `pool.set_telemetry_next_collection`: Sets telemetry next collection of the pool.
+/// `pool.set_telemetry_next_collection`: Sets when telemetry is collected next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetTelemetryNextCollection {
     /// pool ref.
@@ -2291,7 +2291,7 @@ impl Params for SetTelemetryNextCollection {
     }
 }
 
-/// `pool.set_uefi_certificates`: Sets uefi certificates of the pool.
+/// `pool.set_uefi_certificates`: Sets the UEFI certificates; old form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetUefiCertificates {
     /// pool ref.
@@ -2320,7 +2320,7 @@ impl Params for SetUefiCertificates {
     }
 }
 
-/// `pool.set_update_sync_enabled`: Sets update sync enabled of the pool.
+/// `pool.set_update_sync_enabled`: Sets whether updates are fetched regularly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetUpdateSyncEnabled {
     /// pool ref.
@@ -2349,7 +2349,7 @@ impl Params for SetUpdateSyncEnabled {
     }
 }
 
-/// `pool.set_vswitch_controller`: Sets vswitch controller of the pool.
+/// `pool.set_vswitch_controller`: Sets the controller of the virtual switches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetVswitchController {
     /// string.
@@ -2376,7 +2376,7 @@ impl Params for SetVswitchController {
     }
 }
 
-/// `pool.sync_database`: Synchronises database.
+/// `pool.sync_database`: Waits until all hosts have the latest database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncDatabase;
 
@@ -2398,7 +2398,7 @@ impl Params for SyncDatabase {
     }
 }
 
-/// `pool.sync_trusted_certificates_from`: Synchronises trusted certificates from.
+/// `pool.sync_trusted_certificates_from`: Takes over the trusted certificates of another pool.
 #[derive(Clone, PartialEq)]
 pub struct SyncTrustedCertificatesFrom {
     /// pool ref.
@@ -2452,7 +2452,7 @@ impl std::fmt::Debug for SyncTrustedCertificatesFrom {
     }
 }
 
-/// `pool.sync_updates`: Synchronises updates.
+/// `pool.sync_updates`: Fetches updates from the repositories.
 #[derive(Clone, PartialEq)]
 pub struct SyncUpdates {
     /// pool ref.
@@ -2510,7 +2510,7 @@ impl std::fmt::Debug for SyncUpdates {
     }
 }
 
-/// `pool.test_archive_target`: Tests archive target.
+/// `pool.test_archive_target`: Tries whether an archive target can be used.
 #[derive(Clone, PartialEq)]
 pub struct TestArchiveTarget {
     /// pool ref.
@@ -2546,7 +2546,7 @@ impl std::fmt::Debug for TestArchiveTarget {
     }
 }
 
-/// `pool.uninstall_ca_certificate`: Uninstalls ca certificate.
+/// `pool.uninstall_ca_certificate`: Removes a certificate of an authority.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UninstallCaCertificate {
     /// string.
@@ -2575,7 +2575,7 @@ impl Params for UninstallCaCertificate {
     }
 }
 
-/// `pool.uninstall_trusted_certificate`: Uninstalls trusted certificate.
+/// `pool.uninstall_trusted_certificate`: Removes a trusted certificate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UninstallTrustedCertificate {
     /// pool ref.

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `pool_patch.apply`: Applies the pool_patch.
+/// `pool_patch.apply`: Applies the patch to a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Apply {
     /// pool_patch ref.
@@ -33,7 +33,7 @@ impl Params for Apply {
     }
 }
 
-/// `pool_patch.clean`: Cleans the pool_patch.
+/// `pool_patch.clean`: Removes the patch's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clean {
     /// pool_patch ref.
@@ -60,7 +60,7 @@ impl Params for Clean {
     }
 }
 
-/// `pool_patch.clean_on_host`: Cleans on host.
+/// `pool_patch.clean_on_host`: Removes the patch's file from a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CleanOnHost {
     /// pool_patch ref.
@@ -89,7 +89,7 @@ impl Params for CleanOnHost {
     }
 }
 
-/// `pool_patch.destroy`: Destroys the pool_patch.
+/// `pool_patch.destroy`: Removes a patch that is applied nowhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// pool_patch ref.
@@ -116,7 +116,7 @@ impl Params for Destroy {
     }
 }
 
-/// `pool_patch.pool_apply`: Pools apply.
+/// `pool_patch.pool_apply`: Applies the patch to all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolApply {
     /// pool_patch ref.
@@ -143,7 +143,7 @@ impl Params for PoolApply {
     }
 }
 
-/// `pool_patch.pool_clean`: Pools clean.
+/// `pool_patch.pool_clean`: Removes the patch's files from all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolClean {
     /// pool_patch ref.
@@ -170,7 +170,7 @@ impl Params for PoolClean {
     }
 }
 
-/// `pool_patch.precheck`: Prechecks the pool_patch.
+/// `pool_patch.precheck`: Tries whether the patch could be applied to a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Precheck {
     /// pool_patch ref.

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `pool_update.apply`: Applies the pool_update.
+/// `pool_update.apply`: Applies the update to a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Apply {
     /// pool_update ref.
@@ -36,7 +36,7 @@ impl Params for Apply {
     }
 }
 
-/// `pool_update.destroy`: Destroys the pool_update.
+/// `pool_update.destroy`: Forgets an update that is applied nowhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// pool_update ref.
@@ -63,7 +63,7 @@ impl Params for Destroy {
     }
 }
 
-/// `pool_update.introduce`: Introduces the pool_update.
+/// `pool_update.introduce`: Adds a record for an update on a VDI.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduce {
     /// VDI ref.
@@ -90,7 +90,7 @@ impl Params for Introduce {
     }
 }
 
-/// `pool_update.pool_apply`: Pools apply.
+/// `pool_update.pool_apply`: Applies the update to all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolApply {
     /// pool_update ref.
@@ -117,7 +117,7 @@ impl Params for PoolApply {
     }
 }
 
-/// `pool_update.pool_clean`: Pools clean.
+/// `pool_update.pool_clean`: Removes the update's files from all hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolClean {
     /// pool_update ref.
@@ -144,7 +144,7 @@ impl Params for PoolClean {
     }
 }
 
-/// `pool_update.precheck`: Prechecks the pool_update.
+/// `pool_update.precheck`: Tries whether the update could be applied to a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Precheck {
     /// pool_update ref.

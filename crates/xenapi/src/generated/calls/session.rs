@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `session.change_password`: Changes password.
+/// `session.change_password`: Changes the password of the local root account.
 #[derive(Clone, PartialEq)]
 pub struct ChangePassword {
     /// string.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for ChangePassword {
     }
 }
 
-/// `session.create_from_db_file`: Creates from db file.
+/// `session.create_from_db_file`: Opens a saved database as a session.
 #[derive(Clone, PartialEq)]
 pub struct CreateFromDbFile {
     /// string.
@@ -74,7 +74,7 @@ impl std::fmt::Debug for CreateFromDbFile {
     }
 }
 
-/// `session.get_all_subject_identifiers`: Returns all subject identifiers of the session.
+/// `session.get_all_subject_identifiers`: Lists the external users who are logged in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAllSubjectIdentifiers;
 
@@ -96,7 +96,7 @@ impl Params for GetAllSubjectIdentifiers {
     }
 }
 
-/// `session.local_logout`: Locals logout.
+/// `session.local_logout`: Ends a host-local session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalLogout;
 
@@ -118,7 +118,7 @@ impl Params for LocalLogout {
     }
 }
 
-/// `session.login_with_password`: Logins with password.
+/// `session.login_with_password`: Logs in and returns the session.
 #[derive(Clone, PartialEq)]
 pub struct LoginWithPassword {
     /// string.
@@ -168,7 +168,7 @@ impl std::fmt::Debug for LoginWithPassword {
     }
 }
 
-/// `session.logout`: Logouts the session.
+/// `session.logout`: Ends the session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logout;
 
@@ -190,7 +190,7 @@ impl Params for Logout {
     }
 }
 
-/// `session.logout_subject_identifier`: Logouts subject identifier.
+/// `session.logout_subject_identifier`: Ends all sessions of an external user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogoutSubjectIdentifier {
     /// string.
@@ -217,7 +217,7 @@ impl Params for LogoutSubjectIdentifier {
     }
 }
 
-/// `session.slave_local_login_with_password`: Slaves local login with password.
+/// `session.slave_local_login_with_password`: Logs in to this host alone, when the pool is out of reach.
 #[derive(Clone, PartialEq)]
 pub struct SlaveLocalLoginWithPassword {
     /// string.

@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `SR.assert_can_host_ha_statefile`: Fails with the reason unless can host ha statefile.
+/// `SR.assert_can_host_ha_statefile`: Fails with the reason unless the SR can carry HA's state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertCanHostHaStatefile {
     /// SR ref.
@@ -31,7 +31,7 @@ impl Params for AssertCanHostHaStatefile {
     }
 }
 
-/// `SR.assert_supports_database_replication`: Fails with the reason unless supports database replication.
+/// `SR.assert_supports_database_replication`: Fails with the reason unless the SR can carry pool metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertSupportsDatabaseReplication {
     /// SR ref.
@@ -58,7 +58,7 @@ impl Params for AssertSupportsDatabaseReplication {
     }
 }
 
-/// `SR.create`: Creates the SR.
+/// `SR.create`: Makes an SR on storage, erasing what is there, and attaches it.
 #[derive(Clone, PartialEq)]
 pub struct Create {
     /// host ref.
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Create {
     }
 }
 
-/// `SR.create_new_blob`: Creates new blob.
+/// `SR.create_new_blob`: Makes a binary attachment of the SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateNewBlob {
     /// SR ref.
@@ -171,7 +171,7 @@ impl Params for CreateNewBlob {
     }
 }
 
-/// `SR.destroy`: Destroys the SR.
+/// `SR.destroy`: Destroys the SR and everything on it; it must be detached everywhere but at one host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// SR ref.
@@ -198,7 +198,7 @@ impl Params for Destroy {
     }
 }
 
-/// `SR.disable_database_replication`: Disables database replication.
+/// `SR.disable_database_replication`: Stops copying pool metadata to the SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableDatabaseReplication {
     /// SR ref.
@@ -225,7 +225,7 @@ impl Params for DisableDatabaseReplication {
     }
 }
 
-/// `SR.enable_database_replication`: Enables database replication.
+/// `SR.enable_database_replication`: Copies pool metadata to the SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableDatabaseReplication {
     /// SR ref.
@@ -252,7 +252,7 @@ impl Params for EnableDatabaseReplication {
     }
 }
 
-/// `SR.forget`: Forgets the SR.
+/// `SR.forget`: Removes the record; the data stay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forget {
     /// SR ref.
@@ -279,7 +279,7 @@ impl Params for Forget {
     }
 }
 
-/// `SR.forget_data_source_archives`: Forgets data source archives.
+/// `SR.forget_data_source_archives`: Forgets the recorded values of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForgetDataSourceArchives {
     /// SR ref.
@@ -308,7 +308,7 @@ impl Params for ForgetDataSourceArchives {
     }
 }
 
-/// `SR.get_data_sources`: Returns data sources of the SR.
+/// `SR.get_data_sources`: Lists the data sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetDataSources {
     /// SR ref.
@@ -335,7 +335,7 @@ impl Params for GetDataSources {
     }
 }
 
-/// `SR.get_supported_types`: Returns supported types of the SR.
+/// `SR.get_supported_types`: Lists the drivers' names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetSupportedTypes;
 
@@ -357,7 +357,7 @@ impl Params for GetSupportedTypes {
     }
 }
 
-/// `SR.introduce`: Introduces the SR.
+/// `SR.introduce`: Adds a record for an SR that exists on storage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduce {
     /// string.
@@ -412,7 +412,7 @@ impl Params for Introduce {
     }
 }
 
-/// `SR.make`: Makes the SR.
+/// `SR.make`: Old form of create.
 #[derive(Clone, PartialEq)]
 pub struct Make {
     /// host ref.
@@ -478,7 +478,7 @@ impl std::fmt::Debug for Make {
     }
 }
 
-/// `SR.probe`: Probes the SR.
+/// `SR.probe`: Looks what storage is at a place; answers in XML.
 #[derive(Clone, PartialEq)]
 pub struct Probe {
     /// host ref.
@@ -528,7 +528,7 @@ impl std::fmt::Debug for Probe {
     }
 }
 
-/// `SR.probe_ext`: Probes ext.
+/// `SR.probe_ext`: Looks what storage is at a place; answers in records.
 #[derive(Clone, PartialEq)]
 pub struct ProbeExt {
     /// host ref.
@@ -578,7 +578,7 @@ impl std::fmt::Debug for ProbeExt {
     }
 }
 
-/// `SR.query_data_source`: Queries data source.
+/// `SR.query_data_source`: Returns the last value of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryDataSource {
     /// SR ref.
@@ -607,7 +607,7 @@ impl Params for QueryDataSource {
     }
 }
 
-/// `SR.record_data_source`: Starts recording data source.
+/// `SR.record_data_source`: Starts recording a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordDataSource {
     /// SR ref.
@@ -636,7 +636,7 @@ impl Params for RecordDataSource {
     }
 }
 
-/// `SR.scan`: Scans the SR.
+/// `SR.scan`: Brings the VDI records in line with what is on the SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
     /// SR ref.
@@ -663,7 +663,7 @@ impl Params for Scan {
     }
 }
 
-/// `SR.set_name_description`: Sets name description of the SR.
+/// `SR.set_name_description`: Sets the notes, on the SR too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNameDescription {
     /// SR ref.
@@ -692,7 +692,7 @@ impl Params for SetNameDescription {
     }
 }
 
-/// `SR.set_name_label`: Sets name label of the SR.
+/// `SR.set_name_label`: Sets the name, on the SR too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNameLabel {
     /// SR ref.
@@ -721,7 +721,7 @@ impl Params for SetNameLabel {
     }
 }
 
-/// `SR.set_physical_size`: Sets physical size of the SR.
+/// `SR.set_physical_size`: Sets the recorded size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetPhysicalSize {
     /// SR ref.
@@ -750,7 +750,7 @@ impl Params for SetPhysicalSize {
     }
 }
 
-/// `SR.set_shared`: Sets shared of the SR.
+/// `SR.set_shared`: Sets whether several hosts may attach it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetShared {
     /// SR ref.
@@ -779,7 +779,7 @@ impl Params for SetShared {
     }
 }
 
-/// `SR.update`: Updates the SR.
+/// `SR.update`: Reads size and use again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// SR ref.

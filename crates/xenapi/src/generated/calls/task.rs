@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `task.add_to_other_config`: Adds to other config.
+/// `task.add_to_other_config`: Adds a free key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToOtherConfig {
     /// task ref.
@@ -43,7 +43,7 @@ impl Params for AddToOtherConfig {
     }
 }
 
-/// `task.cancel`: Cancels the task.
+/// `task.cancel`: Asks the task to stop; it undoes what it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cancel {
     /// task ref.
@@ -70,7 +70,7 @@ impl Params for Cancel {
     }
 }
 
-/// `task.create`: Creates the task.
+/// `task.create`: Makes a task that the client itself drives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Create {
     /// string.
@@ -105,7 +105,7 @@ impl Params for Create {
     }
 }
 
-/// `task.destroy`: Destroys the task.
+/// `task.destroy`: Removes the record of an ended task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Destroy {
     /// task ref.
@@ -132,7 +132,7 @@ impl Params for Destroy {
     }
 }
 
-/// `task.remove_from_other_config`: Removes from other config.
+/// `task.remove_from_other_config`: Removes a free key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromOtherConfig {
     /// task ref.
@@ -161,7 +161,7 @@ impl Params for RemoveFromOtherConfig {
     }
 }
 
-/// `task.set_error_info`: Sets error info of the task.
+/// `task.set_error_info`: Sets the error of a task the client drives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetErrorInfo {
     /// task ref.
@@ -190,7 +190,7 @@ impl Params for SetErrorInfo {
     }
 }
 
-/// `task.set_other_config`: Sets other config of the task.
+/// `task.set_other_config`: Sets all free keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetOtherConfig {
     /// task ref.
@@ -219,7 +219,7 @@ impl Params for SetOtherConfig {
     }
 }
 
-/// `task.set_progress`: Sets progress of the task.
+/// `task.set_progress`: Sets the progress of a task the client drives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetProgress {
     /// task ref.
@@ -248,7 +248,7 @@ impl Params for SetProgress {
     }
 }
 
-/// `task.set_result`: Sets result of the task.
+/// `task.set_result`: Sets the result of a task the client drives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetResult {
     /// task ref.
@@ -277,7 +277,7 @@ impl Params for SetResult {
     }
 }
 
-/// `task.set_status`: Sets status of the task.
+/// `task.set_status`: Sets the status of a task the client drives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetStatus {
     /// task ref.

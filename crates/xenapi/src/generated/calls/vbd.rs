@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `VBD.assert_attachable`: Fails with the reason unless attachable.
+/// `VBD.assert_attachable`: Fails with the reason unless the disk could be attached now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertAttachable {
     /// VBD ref.
@@ -31,7 +31,7 @@ impl Params for AssertAttachable {
     }
 }
 
-/// `VBD.eject`: Ejects the VBD.
+/// `VBD.eject`: Takes the CD out of the drive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eject {
     /// VBD ref.
@@ -58,7 +58,7 @@ impl Params for Eject {
     }
 }
 
-/// `VBD.insert`: Inserts the VBD.
+/// `VBD.insert`: Puts a CD into the empty drive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
     /// VBD ref.
@@ -87,7 +87,7 @@ impl Params for Insert {
     }
 }
 
-/// `VBD.plug`: Plugs the VBD.
+/// `VBD.plug`: Attaches the disk to the running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plug {
     /// VBD ref.
@@ -114,7 +114,7 @@ impl Params for Plug {
     }
 }
 
-/// `VBD.set_mode`: Sets mode of the VBD.
+/// `VBD.set_mode`: Sets whether it can be written; only while detached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMode {
     /// VBD ref.
@@ -143,7 +143,7 @@ impl Params for SetMode {
     }
 }
 
-/// `VBD.unplug`: Unplugs the VBD.
+/// `VBD.unplug`: Detaches the disk from the running VM, if the guest agrees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unplug {
     /// VBD ref.
@@ -170,7 +170,7 @@ impl Params for Unplug {
     }
 }
 
-/// `VBD.unplug_force`: Unplugs force.
+/// `VBD.unplug_force`: Detaches the disk without asking the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnplugForce {
     /// VBD ref.

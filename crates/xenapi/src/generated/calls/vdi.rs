@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `VDI.clone`: Clones the VDI.
+/// `VDI.clone`: Makes a writable copy that shares data where the SR can.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clone {
     /// VDI ref.
@@ -39,7 +39,7 @@ impl Params for Clone {
     }
 }
 
-/// `VDI.copy`: Copies the VDI.
+/// `VDI.copy`: Makes a full copy on an SR, or into a VDI.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
     /// VDI ref.
@@ -82,7 +82,7 @@ impl Params for Copy {
     }
 }
 
-/// `VDI.data_destroy`: Datas destroy.
+/// `VDI.data_destroy`: Removes the data of a snapshot and keeps its changed blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataDestroy {
     /// VDI ref.
@@ -109,7 +109,7 @@ impl Params for DataDestroy {
     }
 }
 
-/// `VDI.disable_cbt`: Disables cbt.
+/// `VDI.disable_cbt`: Stops tracking changed blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisableCbt {
     /// VDI ref.
@@ -136,7 +136,7 @@ impl Params for DisableCbt {
     }
 }
 
-/// `VDI.enable_cbt`: Enables cbt.
+/// `VDI.enable_cbt`: Starts tracking changed blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnableCbt {
     /// VDI ref.
@@ -163,7 +163,7 @@ impl Params for EnableCbt {
     }
 }
 
-/// `VDI.forget`: Forgets the VDI.
+/// `VDI.forget`: Removes the record; the data stay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forget {
     /// VDI ref.
@@ -190,7 +190,7 @@ impl Params for Forget {
     }
 }
 
-/// `VDI.get_nbd_info`: Returns nbd info of the VDI.
+/// `VDI.get_nbd_info`: Says how to reach the contents over NBD.
 #[derive(Clone, PartialEq)]
 pub struct GetNbdInfo {
     /// VDI ref.
@@ -224,7 +224,7 @@ impl std::fmt::Debug for GetNbdInfo {
     }
 }
 
-/// `VDI.introduce`: Introduces the VDI.
+/// `VDI.introduce`: Adds a record for data that exist on the SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduce {
     /// string.
@@ -323,7 +323,7 @@ impl Params for Introduce {
     }
 }
 
-/// `VDI.list_changed_blocks`: Lists changed blocks.
+/// `VDI.list_changed_blocks`: Returns which blocks differ between two snapshots, as base64 of a bitmap.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListChangedBlocks {
     /// VDI ref.
@@ -352,7 +352,7 @@ impl Params for ListChangedBlocks {
     }
 }
 
-/// `VDI.open_database`: Opens database.
+/// `VDI.open_database`: Opens the pool metadata on the VDI as a session.
 #[derive(Clone, PartialEq)]
 pub struct OpenDatabase {
     /// VDI ref.
@@ -386,7 +386,7 @@ impl std::fmt::Debug for OpenDatabase {
     }
 }
 
-/// `VDI.pool_migrate`: Pools migrate.
+/// `VDI.pool_migrate`: Moves the VDI of a running VM to another SR.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolMigrate {
     /// VDI ref.
@@ -425,7 +425,7 @@ impl Params for PoolMigrate {
     }
 }
 
-/// `VDI.read_database_pool_uuid`: Reads database pool uuid.
+/// `VDI.read_database_pool_uuid`: Says whose pool metadata the VDI holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadDatabasePoolUuid {
     /// VDI ref.
@@ -452,7 +452,7 @@ impl Params for ReadDatabasePoolUuid {
     }
 }
 
-/// `VDI.resize`: Resizes the VDI.
+/// `VDI.resize`: Makes the VDI larger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resize {
     /// VDI ref.
@@ -481,7 +481,7 @@ impl Params for Resize {
     }
 }
 
-/// `VDI.resize_online`: Resizes online.
+/// `VDI.resize_online`: Makes the VDI larger while it is in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResizeOnline {
     /// VDI ref.
@@ -510,7 +510,7 @@ impl Params for ResizeOnline {
     }
 }
 
-/// `VDI.revert`: Reverts the VDI.
+/// `VDI.revert`: Takes the VDI back to a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revert {
     /// VDI ref.
@@ -537,7 +537,7 @@ impl Params for Revert {
     }
 }
 
-/// `VDI.set_allow_caching`: Sets allow caching of the VDI.
+/// `VDI.set_allow_caching`: Sets whether it may be cached on local storage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetAllowCaching {
     /// VDI ref.
@@ -566,7 +566,7 @@ impl Params for SetAllowCaching {
     }
 }
 
-/// `VDI.set_name_description`: Sets name description of the VDI.
+/// `VDI.set_name_description`: Sets the notes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNameDescription {
     /// VDI ref.
@@ -595,7 +595,7 @@ impl Params for SetNameDescription {
     }
 }
 
-/// `VDI.set_name_label`: Sets name label of the VDI.
+/// `VDI.set_name_label`: Sets the name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNameLabel {
     /// VDI ref.
@@ -624,7 +624,7 @@ impl Params for SetNameLabel {
     }
 }
 
-/// `VDI.set_on_boot`: Sets on boot of the VDI.
+/// `VDI.set_on_boot`: Sets whether changes persist; only while detached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetOnBoot {
     /// VDI ref.
@@ -653,7 +653,7 @@ impl Params for SetOnBoot {
     }
 }
 
-/// `VDI.set_read_only`: Sets read only of the VDI.
+/// `VDI.set_read_only`: Sets whether it can only be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetReadOnly {
     /// VDI ref.
@@ -682,7 +682,7 @@ impl Params for SetReadOnly {
     }
 }
 
-/// `VDI.set_sharable`: Sets sharable of the VDI.
+/// `VDI.set_sharable`: Sets whether several VMs may use it at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSharable {
     /// VDI ref.
@@ -711,7 +711,7 @@ impl Params for SetSharable {
     }
 }
 
-/// `VDI.snapshot`: Snapshots the VDI.
+/// `VDI.snapshot`: Takes a read-only snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// VDI ref.
@@ -746,7 +746,7 @@ impl Params for Snapshot {
     }
 }
 
-/// `VDI.update`: Updates the VDI.
+/// `VDI.update`: Reads size and name from the SR again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// VDI ref.

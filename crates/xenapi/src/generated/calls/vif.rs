@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `VIF.add_ipv4_allowed`: Adds ipv4 allowed.
+/// `VIF.add_ipv4_allowed`: Allows one more IPv4 address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddIpv4Allowed {
     /// VIF ref.
@@ -33,7 +33,7 @@ impl Params for AddIpv4Allowed {
     }
 }
 
-/// `VIF.add_ipv6_allowed`: Adds ipv6 allowed.
+/// `VIF.add_ipv6_allowed`: Allows one more IPv6 address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddIpv6Allowed {
     /// VIF ref.
@@ -62,7 +62,7 @@ impl Params for AddIpv6Allowed {
     }
 }
 
-/// `VIF.add_trunks`: Adds trunks.
+/// `VIF.add_trunks`: Allows one more VLAN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddTrunks {
     /// VIF ref.
@@ -91,7 +91,7 @@ impl Params for AddTrunks {
     }
 }
 
-/// `VIF.configure_ipv4`: Configures ipv4.
+/// `VIF.configure_ipv4`: Has the guest use this IPv4 address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigureIpv4 {
     /// VIF ref.
@@ -134,7 +134,7 @@ impl Params for ConfigureIpv4 {
     }
 }
 
-/// `VIF.configure_ipv6`: Configures ipv6.
+/// `VIF.configure_ipv6`: Has the guest use this IPv6 address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigureIpv6 {
     /// VIF ref.
@@ -177,7 +177,7 @@ impl Params for ConfigureIpv6 {
     }
 }
 
-/// `VIF.move`: Moves the VIF.
+/// `VIF.move`: Moves the interface to another network, live too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Move {
     /// VIF ref.
@@ -206,7 +206,7 @@ impl Params for Move {
     }
 }
 
-/// `VIF.plug`: Plugs the VIF.
+/// `VIF.plug`: Attaches the interface to the running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plug {
     /// VIF ref.
@@ -233,7 +233,7 @@ impl Params for Plug {
     }
 }
 
-/// `VIF.remove_ipv4_allowed`: Removes ipv4 allowed.
+/// `VIF.remove_ipv4_allowed`: Allows an IPv4 address no longer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveIpv4Allowed {
     /// VIF ref.
@@ -262,7 +262,7 @@ impl Params for RemoveIpv4Allowed {
     }
 }
 
-/// `VIF.remove_ipv6_allowed`: Removes ipv6 allowed.
+/// `VIF.remove_ipv6_allowed`: Allows an IPv6 address no longer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveIpv6Allowed {
     /// VIF ref.
@@ -291,7 +291,7 @@ impl Params for RemoveIpv6Allowed {
     }
 }
 
-/// `VIF.remove_trunks`: Removes trunks.
+/// `VIF.remove_trunks`: Allows a VLAN no longer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveTrunks {
     /// VIF ref.
@@ -320,7 +320,7 @@ impl Params for RemoveTrunks {
     }
 }
 
-/// `VIF.set_ipv4_allowed`: Sets ipv4 allowed of the VIF.
+/// `VIF.set_ipv4_allowed`: Sets all allowed IPv4 addresses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetIpv4Allowed {
     /// VIF ref.
@@ -349,7 +349,7 @@ impl Params for SetIpv4Allowed {
     }
 }
 
-/// `VIF.set_ipv6_allowed`: Sets ipv6 allowed of the VIF.
+/// `VIF.set_ipv6_allowed`: Sets all allowed IPv6 addresses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetIpv6Allowed {
     /// VIF ref.
@@ -378,7 +378,7 @@ impl Params for SetIpv6Allowed {
     }
 }
 
-/// `VIF.set_locking_mode`: Sets locking mode of the VIF.
+/// `VIF.set_locking_mode`: Sets which traffic is let through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetLockingMode {
     /// VIF ref.
@@ -407,7 +407,7 @@ impl Params for SetLockingMode {
     }
 }
 
-/// `VIF.set_trunks`: Sets trunks of the VIF.
+/// `VIF.set_trunks`: Sets all allowed VLANs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetTrunks {
     /// VIF ref.
@@ -436,7 +436,7 @@ impl Params for SetTrunks {
     }
 }
 
-/// `VIF.unplug`: Unplugs the VIF.
+/// `VIF.unplug`: Detaches the interface from the running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unplug {
     /// VIF ref.
@@ -463,7 +463,7 @@ impl Params for Unplug {
     }
 }
 
-/// `VIF.unplug_force`: Unplugs force.
+/// `VIF.unplug_force`: Detaches the interface without asking the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnplugForce {
     /// VIF ref.

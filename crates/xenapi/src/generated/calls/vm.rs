@@ -4,7 +4,7 @@
 
 use super::{Params, declared, take};
 
-/// `VM.add_to_NVRAM`: Adds to NVRAM.
+/// `VM.add_to_NVRAM`: Adds a firmware variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToNvram {
     /// VM ref.
@@ -43,7 +43,7 @@ impl Params for AddToNvram {
     }
 }
 
-/// `VM.add_to_VCPUs_params_live`: Adds to VCPUs params live.
+/// `VM.add_to_VCPUs_params_live`: Changes a CPU setting of a running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToVcpusParamsLive {
     /// VM ref.
@@ -82,7 +82,7 @@ impl Params for AddToVcpusParamsLive {
     }
 }
 
-/// `VM.add_to_blocked_operations`: Adds to blocked operations.
+/// `VM.add_to_blocked_operations`: Forbids an operation, with the error to give.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToBlockedOperations {
     /// VM ref.
@@ -121,7 +121,7 @@ impl Params for AddToBlockedOperations {
     }
 }
 
-/// `VM.add_to_other_config`: Adds to other config.
+/// `VM.add_to_other_config`: Adds a free key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToOtherConfig {
     /// VM ref.
@@ -160,7 +160,7 @@ impl Params for AddToOtherConfig {
     }
 }
 
-/// `VM.add_to_platform`: Adds to platform.
+/// `VM.add_to_platform`: Adds a setting of the virtual hardware.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddToPlatform {
     /// VM ref.
@@ -199,7 +199,7 @@ impl Params for AddToPlatform {
     }
 }
 
-/// `VM.assert_agile`: Fails with the reason unless agile.
+/// `VM.assert_agile`: Fails unless the VM could run on every host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertAgile {
     /// VM ref.
@@ -226,7 +226,7 @@ impl Params for AssertAgile {
     }
 }
 
-/// `VM.assert_can_be_recovered`: Fails with the reason unless can be recovered.
+/// `VM.assert_can_be_recovered`: Fails with the reason unless the VM could be recovered in the other session's pool.
 #[derive(Clone, PartialEq)]
 pub struct AssertCanBeRecovered {
     /// VM ref.
@@ -262,7 +262,7 @@ impl std::fmt::Debug for AssertCanBeRecovered {
     }
 }
 
-/// `VM.assert_can_boot_here`: Fails with the reason unless can boot here.
+/// `VM.assert_can_boot_here`: Fails with the reason unless the VM could start on that host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertCanBootHere {
     /// VM ref.
@@ -291,7 +291,7 @@ impl Params for AssertCanBootHere {
     }
 }
 
-/// `VM.assert_can_migrate`: Fails with the reason unless can migrate.
+/// `VM.assert_can_migrate`: Fails with the reason unless the VM could migrate as asked.
 #[derive(Clone, PartialEq)]
 pub struct AssertCanMigrate {
     /// VM ref.
@@ -356,7 +356,7 @@ impl std::fmt::Debug for AssertCanMigrate {
     }
 }
 
-/// `VM.assert_operation_valid`: Fails with the reason unless operation valid.
+/// `VM.assert_operation_valid`: Fails with the reason unless the operation is allowed now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertOperationValid {
     /// VM ref.
@@ -385,7 +385,7 @@ impl Params for AssertOperationValid {
     }
 }
 
-/// `VM.call_host_plugin`: Calls host plugin.
+/// `VM.call_host_plugin`: Calls a plugin's function on the VM's host, about this VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallHostPlugin {
     /// VM ref.
@@ -428,7 +428,7 @@ impl Params for CallHostPlugin {
     }
 }
 
-/// `VM.call_plugin`: Calls plugin.
+/// `VM.call_plugin`: Calls a plugin's function inside the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallPlugin {
     /// VM ref.
@@ -471,7 +471,7 @@ impl Params for CallPlugin {
     }
 }
 
-/// `VM.checkpoint`: Checkpoints the VM.
+/// `VM.checkpoint`: Takes a snapshot with the memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// VM ref.
@@ -500,7 +500,7 @@ impl Params for Checkpoint {
     }
 }
 
-/// `VM.clean_reboot`: Cleans reboot.
+/// `VM.clean_reboot`: Asks the guest to reboot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CleanReboot {
     /// VM ref.
@@ -527,7 +527,7 @@ impl Params for CleanReboot {
     }
 }
 
-/// `VM.clean_shutdown`: Cleans shutdown.
+/// `VM.clean_shutdown`: Asks the guest to shut down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CleanShutdown {
     /// VM ref.
@@ -554,7 +554,7 @@ impl Params for CleanShutdown {
     }
 }
 
-/// `VM.clone`: Clones the VM.
+/// `VM.clone`: Makes a copy that shares the disks' data where the SR can.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clone {
     /// VM ref.
@@ -583,7 +583,7 @@ impl Params for Clone {
     }
 }
 
-/// `VM.compute_memory_overhead`: Computes memory overhead.
+/// `VM.compute_memory_overhead`: Computes what the VM costs beyond its memory, bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComputeMemoryOverhead {
     /// VM ref.
@@ -610,7 +610,7 @@ impl Params for ComputeMemoryOverhead {
     }
 }
 
-/// `VM.copy`: Copies the VM.
+/// `VM.copy`: Makes a copy with full copies of the disks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
     /// VM ref.
@@ -649,7 +649,7 @@ impl Params for Copy {
     }
 }
 
-/// `VM.copy_bios_strings`: Copies bios strings.
+/// `VM.copy_bios_strings`: Takes the firmware's strings from a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyBiosStrings {
     /// VM ref.
@@ -678,7 +678,7 @@ impl Params for CopyBiosStrings {
     }
 }
 
-/// `VM.create_new_blob`: Creates new blob.
+/// `VM.create_new_blob`: Makes a binary attachment of the VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateNewBlob {
     /// VM ref.
@@ -721,7 +721,7 @@ impl Params for CreateNewBlob {
     }
 }
 
-/// `VM.forget_data_source_archives`: Forgets data source archives.
+/// `VM.forget_data_source_archives`: Forgets the recorded values of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForgetDataSourceArchives {
     /// VM ref.
@@ -750,7 +750,7 @@ impl Params for ForgetDataSourceArchives {
     }
 }
 
-/// `VM.get_SRs_required_for_recovery`: Returns SRs required for recovery of the VM.
+/// `VM.get_SRs_required_for_recovery`: Names the SRs that a recovery of the VM needs.
 #[derive(Clone, PartialEq)]
 pub struct GetSrsRequiredForRecovery {
     /// VM ref.
@@ -786,7 +786,7 @@ impl std::fmt::Debug for GetSrsRequiredForRecovery {
     }
 }
 
-/// `VM.get_allowed_VBD_devices`: Returns allowed VBD devices of the VM.
+/// `VM.get_allowed_VBD_devices`: Lists the places still free for disks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAllowedVbdDevices {
     /// VM ref.
@@ -813,7 +813,7 @@ impl Params for GetAllowedVbdDevices {
     }
 }
 
-/// `VM.get_allowed_VIF_devices`: Returns allowed VIF devices of the VM.
+/// `VM.get_allowed_VIF_devices`: Lists the places still free for network interfaces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetAllowedVifDevices {
     /// VM ref.
@@ -840,7 +840,7 @@ impl Params for GetAllowedVifDevices {
     }
 }
 
-/// `VM.get_boot_record`: Returns boot record of the VM.
+/// `VM.get_boot_record`: Returns the record as it was at the last start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetBootRecord {
     /// VM ref.
@@ -867,7 +867,7 @@ impl Params for GetBootRecord {
     }
 }
 
-/// `VM.get_cooperative`: Returns cooperative of the VM.
+/// `VM.get_cooperative`: Answers whether the guest follows its memory target; always true.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetCooperative {
     /// VM ref.
@@ -894,7 +894,7 @@ impl Params for GetCooperative {
     }
 }
 
-/// `VM.get_data_sources`: Returns data sources of the VM.
+/// `VM.get_data_sources`: Lists the data sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetDataSources {
     /// VM ref.
@@ -921,7 +921,7 @@ impl Params for GetDataSources {
     }
 }
 
-/// `VM.get_possible_hosts`: Returns possible hosts of the VM.
+/// `VM.get_possible_hosts`: Lists the hosts on which the VM could start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetPossibleHosts {
     /// VM ref.
@@ -948,7 +948,7 @@ impl Params for GetPossibleHosts {
     }
 }
 
-/// `VM.get_secureboot_readiness`: Returns secureboot readiness of the VM.
+/// `VM.get_secureboot_readiness`: Answers whether the VM can use secure boot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GetSecurebootReadiness {
     /// VM ref.
@@ -975,7 +975,7 @@ impl Params for GetSecurebootReadiness {
     }
 }
 
-/// `VM.hard_reboot`: Hards reboot.
+/// `VM.hard_reboot`: Reboots without asking the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HardReboot {
     /// VM ref.
@@ -1002,7 +1002,7 @@ impl Params for HardReboot {
     }
 }
 
-/// `VM.hard_shutdown`: Hards shutdown.
+/// `VM.hard_shutdown`: Stops the VM without asking the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HardShutdown {
     /// VM ref.
@@ -1029,7 +1029,7 @@ impl Params for HardShutdown {
     }
 }
 
-/// `VM.import`: Imports the VM.
+/// `VM.import`: Makes VMs from an export at a URL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
     /// string.
@@ -1072,7 +1072,7 @@ impl Params for Import {
     }
 }
 
-/// `VM.import_convert`: Imports convert.
+/// `VM.import_convert`: Makes a VM from one of another product.
 #[derive(Clone, PartialEq)]
 pub struct ImportConvert {
     /// string.
@@ -1126,7 +1126,7 @@ impl std::fmt::Debug for ImportConvert {
     }
 }
 
-/// `VM.maximise_memory`: Maximises memory.
+/// `VM.maximise_memory`: Computes the most memory the VM could have within a total.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaximiseMemory {
     /// VM ref.
@@ -1165,7 +1165,7 @@ impl Params for MaximiseMemory {
     }
 }
 
-/// `VM.migrate_send`: Migrates send.
+/// `VM.migrate_send`: Moves or copies the VM with its disks to another host or pool.
 #[derive(Clone, PartialEq)]
 pub struct MigrateSend {
     /// VM ref.
@@ -1234,7 +1234,7 @@ impl std::fmt::Debug for MigrateSend {
     }
 }
 
-/// `VM.pause`: Pauses the VM.
+/// `VM.pause`: Pauses the running VM; it stays in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pause {
     /// VM ref.
@@ -1261,7 +1261,7 @@ impl Params for Pause {
     }
 }
 
-/// `VM.pool_migrate`: Pools migrate.
+/// `VM.pool_migrate`: Moves the running VM to another host of the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolMigrate {
     /// VM ref.
@@ -1300,7 +1300,7 @@ impl Params for PoolMigrate {
     }
 }
 
-/// `VM.power_state_reset`: Powers state reset.
+/// `VM.power_state_reset`: Calls the VM halted; only when it surely is not running.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PowerStateReset {
     /// VM ref.
@@ -1327,7 +1327,7 @@ impl Params for PowerStateReset {
     }
 }
 
-/// `VM.provision`: Provisions the VM.
+/// `VM.provision`: Makes the disks that a template describes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provision {
     /// VM ref.
@@ -1354,7 +1354,7 @@ impl Params for Provision {
     }
 }
 
-/// `VM.query_data_source`: Queries data source.
+/// `VM.query_data_source`: Returns the last value of a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryDataSource {
     /// VM ref.
@@ -1383,7 +1383,7 @@ impl Params for QueryDataSource {
     }
 }
 
-/// `VM.query_services`: Queries services.
+/// `VM.query_services`: Lists the services that the VM offers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryServices {
     /// VM ref.
@@ -1410,7 +1410,7 @@ impl Params for QueryServices {
     }
 }
 
-/// `VM.record_data_source`: Starts recording data source.
+/// `VM.record_data_source`: Starts recording a data source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordDataSource {
     /// VM ref.
@@ -1439,7 +1439,7 @@ impl Params for RecordDataSource {
     }
 }
 
-/// `VM.recover`: Recovers the VM.
+/// `VM.recover`: Recovers the VM in the other session's pool.
 #[derive(Clone, PartialEq)]
 pub struct Recover {
     /// VM ref.
@@ -1485,7 +1485,7 @@ impl std::fmt::Debug for Recover {
     }
 }
 
-/// `VM.remove_from_NVRAM`: Removes from NVRAM.
+/// `VM.remove_from_NVRAM`: Removes a firmware variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromNvram {
     /// VM ref.
@@ -1514,7 +1514,7 @@ impl Params for RemoveFromNvram {
     }
 }
 
-/// `VM.remove_from_blocked_operations`: Removes from blocked operations.
+/// `VM.remove_from_blocked_operations`: Allows an operation again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromBlockedOperations {
     /// VM ref.
@@ -1543,7 +1543,7 @@ impl Params for RemoveFromBlockedOperations {
     }
 }
 
-/// `VM.remove_from_other_config`: Removes from other config.
+/// `VM.remove_from_other_config`: Removes a free key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromOtherConfig {
     /// VM ref.
@@ -1572,7 +1572,7 @@ impl Params for RemoveFromOtherConfig {
     }
 }
 
-/// `VM.remove_from_platform`: Removes from platform.
+/// `VM.remove_from_platform`: Removes a setting of the virtual hardware.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoveFromPlatform {
     /// VM ref.
@@ -1601,7 +1601,7 @@ impl Params for RemoveFromPlatform {
     }
 }
 
-/// `VM.restart_device_models`: Restarts device models.
+/// `VM.restart_device_models`: Restarts the device emulation of the running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartDeviceModels {
     /// VM ref.
@@ -1628,7 +1628,7 @@ impl Params for RestartDeviceModels {
     }
 }
 
-/// `VM.resume`: Resumes the VM.
+/// `VM.resume`: Resumes the suspended VM on a host that fits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resume {
     /// VM ref.
@@ -1667,7 +1667,7 @@ impl Params for Resume {
     }
 }
 
-/// `VM.resume_on`: Resumes on.
+/// `VM.resume_on`: Resumes the suspended VM on that host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeOn {
     /// VM ref.
@@ -1710,7 +1710,7 @@ impl Params for ResumeOn {
     }
 }
 
-/// `VM.retrieve_wlb_recommendations`: Retrieves wlb recommendations.
+/// `VM.retrieve_wlb_recommendations`: Returns the balancer's opinion on every host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrieveWlbRecommendations {
     /// VM ref.
@@ -1737,7 +1737,7 @@ impl Params for RetrieveWlbRecommendations {
     }
 }
 
-/// `VM.revert`: Reverts the VM.
+/// `VM.revert`: Takes the VM back to a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revert {
     /// VM ref.
@@ -1764,7 +1764,7 @@ impl Params for Revert {
     }
 }
 
-/// `VM.send_sysrq`: Sends sysrq.
+/// `VM.send_sysrq`: Sends a system request key to the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendSysrq {
     /// VM ref.
@@ -1793,7 +1793,7 @@ impl Params for SendSysrq {
     }
 }
 
-/// `VM.send_trigger`: Sends trigger.
+/// `VM.send_trigger`: Sends a trigger, such as a non-maskable interrupt, to the guest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendTrigger {
     /// VM ref.
@@ -1822,7 +1822,7 @@ impl Params for SendTrigger {
     }
 }
 
-/// `VM.set_HVM_boot_policy`: Sets HVM boot policy of the VM.
+/// `VM.set_HVM_boot_policy`: Sets the boot policy; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHvmBootPolicy {
     /// VM ref.
@@ -1851,7 +1851,7 @@ impl Params for SetHvmBootPolicy {
     }
 }
 
-/// `VM.set_HVM_shadow_multiplier`: Sets HVM shadow multiplier of the VM.
+/// `VM.set_HVM_shadow_multiplier`: Sets the factor for shadow memory; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHvmShadowMultiplier {
     /// VM ref.
@@ -1880,7 +1880,7 @@ impl Params for SetHvmShadowMultiplier {
     }
 }
 
-/// `VM.set_NVRAM`: Sets NVRAM of the VM.
+/// `VM.set_NVRAM`: Sets all firmware variables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetNvram {
     /// VM ref.
@@ -1909,7 +1909,7 @@ impl Params for SetNvram {
     }
 }
 
-/// `VM.set_VCPUs_at_startup`: Sets VCPUs at startup of the VM.
+/// `VM.set_VCPUs_at_startup`: Sets the CPUs given at start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetVcpusAtStartup {
     /// VM ref.
@@ -1938,7 +1938,7 @@ impl Params for SetVcpusAtStartup {
     }
 }
 
-/// `VM.set_VCPUs_max`: Sets VCPUs max of the VM.
+/// `VM.set_VCPUs_max`: Sets the most CPUs; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetVcpusMax {
     /// VM ref.
@@ -1967,7 +1967,7 @@ impl Params for SetVcpusMax {
     }
 }
 
-/// `VM.set_VCPUs_number_live`: Sets VCPUs number live of the VM.
+/// `VM.set_VCPUs_number_live`: Gives the running VM more or fewer CPUs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetVcpusNumberLive {
     /// VM ref.
@@ -1996,7 +1996,7 @@ impl Params for SetVcpusNumberLive {
     }
 }
 
-/// `VM.set_actions_after_crash`: Sets actions after crash of the VM.
+/// `VM.set_actions_after_crash`: Sets what happens after a crash.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetActionsAfterCrash {
     /// VM ref.
@@ -2025,7 +2025,7 @@ impl Params for SetActionsAfterCrash {
     }
 }
 
-/// `VM.set_appliance`: Sets appliance of the VM.
+/// `VM.set_appliance`: Puts the VM into an appliance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetAppliance {
     /// VM ref.
@@ -2054,7 +2054,7 @@ impl Params for SetAppliance {
     }
 }
 
-/// `VM.set_bios_strings`: Sets bios strings of the VM.
+/// `VM.set_bios_strings`: Sets the firmware's strings, once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetBiosStrings {
     /// VM ref.
@@ -2083,7 +2083,7 @@ impl Params for SetBiosStrings {
     }
 }
 
-/// `VM.set_blocked_operations`: Sets blocked operations of the VM.
+/// `VM.set_blocked_operations`: Sets all forbidden operations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetBlockedOperations {
     /// VM ref.
@@ -2112,7 +2112,7 @@ impl Params for SetBlockedOperations {
     }
 }
 
-/// `VM.set_domain_type`: Sets domain type of the VM.
+/// `VM.set_domain_type`: Sets how the guest is virtualised; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetDomainType {
     /// VM ref.
@@ -2141,7 +2141,7 @@ impl Params for SetDomainType {
     }
 }
 
-/// `VM.set_groups`: Sets groups of the VM.
+/// `VM.set_groups`: Sets the groups whose placement rules apply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetGroups {
     /// VM ref.
@@ -2170,7 +2170,7 @@ impl Params for SetGroups {
     }
 }
 
-/// `VM.set_ha_always_run`: Sets ha always run of the VM.
+/// `VM.set_ha_always_run`: Sets the old form of HA protection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHaAlwaysRun {
     /// VM ref.
@@ -2199,7 +2199,7 @@ impl Params for SetHaAlwaysRun {
     }
 }
 
-/// `VM.set_ha_restart_priority`: Sets ha restart priority of the VM.
+/// `VM.set_ha_restart_priority`: Sets whether HA restarts the VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHaRestartPriority {
     /// VM ref.
@@ -2228,7 +2228,7 @@ impl Params for SetHaRestartPriority {
     }
 }
 
-/// `VM.set_has_vendor_device`: Sets has vendor device of the VM.
+/// `VM.set_has_vendor_device`: Sets whether Windows may fetch drivers by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHasVendorDevice {
     /// VM ref.
@@ -2257,7 +2257,7 @@ impl Params for SetHasVendorDevice {
     }
 }
 
-/// `VM.set_memory`: Sets memory of the VM.
+/// `VM.set_memory`: Sets all memory limits to one value; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemory {
     /// VM ref.
@@ -2286,7 +2286,7 @@ impl Params for SetMemory {
     }
 }
 
-/// `VM.set_memory_dynamic_max`: Sets memory dynamic max of the VM.
+/// `VM.set_memory_dynamic_max`: Sets the most memory the balloon leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryDynamicMax {
     /// VM ref.
@@ -2315,7 +2315,7 @@ impl Params for SetMemoryDynamicMax {
     }
 }
 
-/// `VM.set_memory_dynamic_min`: Sets memory dynamic min of the VM.
+/// `VM.set_memory_dynamic_min`: Sets the least memory the balloon leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryDynamicMin {
     /// VM ref.
@@ -2344,7 +2344,7 @@ impl Params for SetMemoryDynamicMin {
     }
 }
 
-/// `VM.set_memory_dynamic_range`: Sets memory dynamic range of the VM.
+/// `VM.set_memory_dynamic_range`: Sets both limits of the balloon, live too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryDynamicRange {
     /// VM ref.
@@ -2383,7 +2383,7 @@ impl Params for SetMemoryDynamicRange {
     }
 }
 
-/// `VM.set_memory_limits`: Sets memory limits of the VM.
+/// `VM.set_memory_limits`: Sets all four memory limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryLimits {
     /// VM ref.
@@ -2430,7 +2430,7 @@ impl Params for SetMemoryLimits {
     }
 }
 
-/// `VM.set_memory_static_max`: Sets memory static max of the VM.
+/// `VM.set_memory_static_max`: Sets the memory given at start; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryStaticMax {
     /// VM ref.
@@ -2459,7 +2459,7 @@ impl Params for SetMemoryStaticMax {
     }
 }
 
-/// `VM.set_memory_static_min`: Sets memory static min of the VM.
+/// `VM.set_memory_static_min`: Sets the least memory the guest can live with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryStaticMin {
     /// VM ref.
@@ -2488,7 +2488,7 @@ impl Params for SetMemoryStaticMin {
     }
 }
 
-/// `VM.set_memory_static_range`: Sets memory static range of the VM.
+/// `VM.set_memory_static_range`: Sets both outer memory limits; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryStaticRange {
     /// VM ref.
@@ -2527,7 +2527,7 @@ impl Params for SetMemoryStaticRange {
     }
 }
 
-/// `VM.set_memory_target_live`: Sets memory target live of the VM.
+/// `VM.set_memory_target_live`: Sets the memory the balloon aims at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemoryTargetLive {
     /// VM ref.
@@ -2556,7 +2556,7 @@ impl Params for SetMemoryTargetLive {
     }
 }
 
-/// `VM.set_order`: Sets order of the VM.
+/// `VM.set_order`: Sets the place in the start order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetOrder {
     /// VM ref.
@@ -2585,7 +2585,7 @@ impl Params for SetOrder {
     }
 }
 
-/// `VM.set_other_config`: Sets other config of the VM.
+/// `VM.set_other_config`: Sets all free keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetOtherConfig {
     /// VM ref.
@@ -2614,7 +2614,7 @@ impl Params for SetOtherConfig {
     }
 }
 
-/// `VM.set_platform`: Sets platform of the VM.
+/// `VM.set_platform`: Sets all settings of the virtual hardware.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetPlatform {
     /// VM ref.
@@ -2643,7 +2643,7 @@ impl Params for SetPlatform {
     }
 }
 
-/// `VM.set_protection_policy`: Sets protection policy of the VM.
+/// `VM.set_protection_policy`: Sets the old protection policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetProtectionPolicy {
     /// VM ref.
@@ -2672,7 +2672,7 @@ impl Params for SetProtectionPolicy {
     }
 }
 
-/// `VM.set_shadow_multiplier_live`: Sets shadow multiplier live of the VM.
+/// `VM.set_shadow_multiplier_live`: Sets the factor for shadow memory of the running VM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetShadowMultiplierLive {
     /// VM ref.
@@ -2701,7 +2701,7 @@ impl Params for SetShadowMultiplierLive {
     }
 }
 
-/// `VM.set_shutdown_delay`: Sets shutdown delay of the VM.
+/// `VM.set_shutdown_delay`: Sets the pause before the next VM is shut down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetShutdownDelay {
     /// VM ref.
@@ -2730,7 +2730,7 @@ impl Params for SetShutdownDelay {
     }
 }
 
-/// `VM.set_snapshot_schedule`: Sets snapshot schedule of the VM.
+/// `VM.set_snapshot_schedule`: Sets the snapshot schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSnapshotSchedule {
     /// VM ref.
@@ -2759,7 +2759,7 @@ impl Params for SetSnapshotSchedule {
     }
 }
 
-/// `VM.set_start_delay`: Sets start delay of the VM.
+/// `VM.set_start_delay`: Sets the pause before the next VM is started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetStartDelay {
     /// VM ref.
@@ -2788,7 +2788,7 @@ impl Params for SetStartDelay {
     }
 }
 
-/// `VM.set_suspend_VDI`: Sets suspend VDI of the VM.
+/// `VM.set_suspend_VDI`: Names another VDI with the memory image; only while suspended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetSuspendVdi {
     /// VM ref.
@@ -2817,7 +2817,7 @@ impl Params for SetSuspendVdi {
     }
 }
 
-/// `VM.set_uefi_mode`: Sets uefi mode of the VM.
+/// `VM.set_uefi_mode`: Puts the UEFI firmware into setup or user mode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetUefiMode {
     /// VM ref.
@@ -2846,7 +2846,7 @@ impl Params for SetUefiMode {
     }
 }
 
-/// `VM.shutdown`: Shutdowns the VM.
+/// `VM.shutdown`: Asks the guest to shut down, and stops the VM if it does not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shutdown {
     /// VM ref.
@@ -2873,7 +2873,7 @@ impl Params for Shutdown {
     }
 }
 
-/// `VM.snapshot`: Snapshots the VM.
+/// `VM.snapshot`: Takes a snapshot of the disks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// VM ref.
@@ -2912,7 +2912,7 @@ impl Params for Snapshot {
     }
 }
 
-/// `VM.snapshot_with_quiesce`: Snapshots with quiesce.
+/// `VM.snapshot_with_quiesce`: Takes a snapshot with the guest's disks at rest; no longer possible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotWithQuiesce {
     /// VM ref.
@@ -2941,7 +2941,7 @@ impl Params for SnapshotWithQuiesce {
     }
 }
 
-/// `VM.start`: Starts the VM.
+/// `VM.start`: Starts the halted VM on a host that fits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
     /// VM ref.
@@ -2980,7 +2980,7 @@ impl Params for Start {
     }
 }
 
-/// `VM.start_on`: Starts on.
+/// `VM.start_on`: Starts the halted VM on that host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartOn {
     /// VM ref.
@@ -3023,7 +3023,7 @@ impl Params for StartOn {
     }
 }
 
-/// `VM.suspend`: Suspends the VM.
+/// `VM.suspend`: Suspends the running VM to disk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suspend {
     /// VM ref.
@@ -3050,7 +3050,7 @@ impl Params for Suspend {
     }
 }
 
-/// `VM.sysprep`: Syspreps the VM.
+/// `VM.sysprep`: Runs sysprep in a Windows guest with an answer file.
 #[derive(Clone, PartialEq)]
 pub struct Sysprep {
     /// VM ref.
@@ -3096,7 +3096,7 @@ impl std::fmt::Debug for Sysprep {
     }
 }
 
-/// `VM.unpause`: Unpauses the VM.
+/// `VM.unpause`: Lets the paused VM run on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unpause {
     /// VM ref.
@@ -3123,7 +3123,7 @@ impl Params for Unpause {
     }
 }
 
-/// `VM.update_allowed_operations`: Updates allowed operations.
+/// `VM.update_allowed_operations`: Works out the allowed operations anew.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdateAllowedOperations {
     /// VM ref.
@@ -3150,7 +3150,7 @@ impl Params for UpdateAllowedOperations {
     }
 }
 
-/// `VM.update_secureboot_certificates_on_boot`: Updates secureboot certificates on boot.
+/// `VM.update_secureboot_certificates_on_boot`: Says whether the guest takes new secure boot certificates at its next start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdateSecurebootCertificatesOnBoot {
     /// VM ref.
@@ -3179,7 +3179,7 @@ impl Params for UpdateSecurebootCertificatesOnBoot {
     }
 }
 
-/// `VM.wait_memory_target_live`: Waits for memory target live.
+/// `VM.wait_memory_target_live`: Waits until the running VM has reached its memory target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WaitMemoryTargetLive {
     /// VM ref.

@@ -32,12 +32,12 @@ impl<'a> Console<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// VM.
+    /// VM it belongs to.
     pub fn vm(self) -> Ref<tag::Vm> {
         self.0.get(fields::console::VM).as_opaque().unwrap_or_default().into()
     }
 
-    /// Location.
+    /// URL to connect to.
     pub fn location(self) -> &'a str {
         self.0.get(fields::console::LOCATION).as_str().unwrap_or_default()
     }
@@ -47,7 +47,7 @@ impl<'a> Console<'a> {
         self.0.map_of(fields::console::OTHER_CONFIG)
     }
 
-    /// Protocol.
+    /// Protocol spoken there.
     pub fn protocol(self) -> crate::ConsoleProtocol {
         FromValue::from_value(self.0.get(fields::console::PROTOCOL)).unwrap_or_default()
     }
@@ -74,13 +74,13 @@ impl<'a> ConsoleMut<'a> {
         Console(self.0)
     }
 
-    /// Sets: VM.
+    /// Sets: VM it belongs to.
     pub fn set_vm(&mut self, value: crate::Ref<crate::tag::Vm>) -> &mut Self {
         self.0.set(fields::console::VM, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Location.
+    /// Sets: URL to connect to.
     pub fn set_location(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::console::LOCATION, Value::Str(value.into()));
         self
@@ -116,7 +116,7 @@ impl<'a> ConsoleMut<'a> {
         self.0.map_remove(fields::console::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Protocol.
+    /// Sets: Protocol spoken there.
     pub fn set_protocol(&mut self, value: crate::ConsoleProtocol) -> &mut Self {
         self.0.set(fields::console::PROTOCOL, crate::IntoValue::into_value(value));
         self

@@ -27,17 +27,17 @@ impl<'a> DataSource<'a> {
         self.0
     }
 
-    /// Whether enabled holds.
+    /// Whether it is recorded.
     pub fn enabled(self) -> bool {
         self.0.get(fields::data_source::ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Max.
+    /// Largest possible value.
     pub fn max(self) -> f64 {
         self.0.get(fields::data_source::MAX).as_float().unwrap_or_default()
     }
 
-    /// Min.
+    /// Smallest possible value.
     pub fn min(self) -> f64 {
         self.0.get(fields::data_source::MIN).as_float().unwrap_or_default()
     }
@@ -52,17 +52,17 @@ impl<'a> DataSource<'a> {
         self.0.get(fields::data_source::NAME_LABEL).as_str().unwrap_or_default()
     }
 
-    /// Whether standard holds.
+    /// Whether it is recorded unless turned off.
     pub fn standard(self) -> bool {
         self.0.get(fields::data_source::STANDARD).as_bool().unwrap_or_default()
     }
 
-    /// Units.
+    /// Unit of the value.
     pub fn units(self) -> &'a str {
         self.0.get(fields::data_source::UNITS).as_str().unwrap_or_default()
     }
 
-    /// Value.
+    /// Last value.
     pub fn value(self) -> f64 {
         self.0.get(fields::data_source::VALUE).as_float().unwrap_or_default()
     }
@@ -84,19 +84,19 @@ impl<'a> DataSourceMut<'a> {
         DataSource(self.0)
     }
 
-    /// Sets: Whether enabled holds.
+    /// Sets: Whether it is recorded.
     pub fn set_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::data_source::ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Max.
+    /// Sets: Largest possible value.
     pub fn set_max(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::data_source::MAX, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Min.
+    /// Sets: Smallest possible value.
     pub fn set_min(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::data_source::MIN, crate::IntoValue::into_value(value));
         self
@@ -114,19 +114,19 @@ impl<'a> DataSourceMut<'a> {
         self
     }
 
-    /// Sets: Whether standard holds.
+    /// Sets: Whether it is recorded unless turned off.
     pub fn set_standard(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::data_source::STANDARD, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Units.
+    /// Sets: Unit of the value.
     pub fn set_units(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::data_source::UNITS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Value.
+    /// Sets: Last value.
     pub fn set_value(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::data_source::VALUE, crate::IntoValue::into_value(value));
         self

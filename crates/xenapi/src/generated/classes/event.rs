@@ -27,37 +27,37 @@ impl<'a> Event<'a> {
         self.0
     }
 
-    /// Class.
+    /// Class of the object.
     pub fn class(self) -> &'a str {
         self.0.get(fields::event::CLASS).as_str().unwrap_or_default()
     }
 
-    /// Id.
+    /// Number in the order of events.
     pub fn id(self) -> i64 {
         self.0.get(fields::event::ID).as_int().unwrap_or_default()
     }
 
-    /// Obj uuid. Deprecated.
+    /// Identity of the object, in the old interface. Deprecated.
     pub fn obj_uuid(self) -> &'a str {
         self.0.get(fields::event::OBJ_UUID).as_str().unwrap_or_default()
     }
 
-    /// Operation.
+    /// Added, changed or removed.
     pub fn operation(self) -> crate::EventOperation {
         FromValue::from_value(self.0.get(fields::event::OPERATION)).unwrap_or_default()
     }
 
-    /// Ref.
+    /// Reference of the object.
     pub fn ref_(self) -> &'a str {
         self.0.get(fields::event::REF).as_str().unwrap_or_default()
     }
 
-    /// Snapshot.
+    /// The record after the change; absent if it is gone.
     pub fn snapshot(self) -> &'a Value {
         self.0.get(fields::event::SNAPSHOT)
     }
 
-    /// Timestamp. Deprecated.
+    /// When it happened. Deprecated.
     pub fn timestamp(self) -> Timestamp {
         self.0.get(fields::event::TIMESTAMP).as_time().unwrap_or_default()
     }
@@ -79,43 +79,43 @@ impl<'a> EventMut<'a> {
         Event(self.0)
     }
 
-    /// Sets: Class.
+    /// Sets: Class of the object.
     pub fn set_class(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::event::CLASS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Id.
+    /// Sets: Number in the order of events.
     pub fn set_id(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::event::ID, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Obj uuid.
+    /// Sets: Identity of the object, in the old interface.
     pub fn set_obj_uuid(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::event::OBJ_UUID, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Operation.
+    /// Sets: Added, changed or removed.
     pub fn set_operation(&mut self, value: crate::EventOperation) -> &mut Self {
         self.0.set(fields::event::OPERATION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ref.
+    /// Sets: Reference of the object.
     pub fn set_ref(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::event::REF, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Snapshot.
+    /// Sets: The record after the change; absent if it is gone.
     pub fn set_snapshot(&mut self, value: Value) -> &mut Self {
         self.0.set(fields::event::SNAPSHOT, value);
         self
     }
 
-    /// Sets: Timestamp.
+    /// Sets: When it happened.
     pub fn set_timestamp(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::event::TIMESTAMP, crate::IntoValue::into_value(value));
         self

@@ -32,52 +32,52 @@ impl<'a> Host<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// API version major.
+    /// Major number of the API version.
     pub fn api_version_major(self) -> i64 {
         self.0.get(fields::host::API_VERSION_MAJOR).as_int().unwrap_or_default()
     }
 
-    /// API version minor.
+    /// Minor number of the API version.
     pub fn api_version_minor(self) -> i64 {
         self.0.get(fields::host::API_VERSION_MINOR).as_int().unwrap_or_default()
     }
 
-    /// API version vendor.
+    /// Who made the implementation.
     pub fn api_version_vendor(self) -> &'a str {
         self.0.get(fields::host::API_VERSION_VENDOR).as_str().unwrap_or_default()
     }
 
-    /// API version vendor implementation.
+    /// Details of the implementation.
     pub fn api_version_vendor_implementation(self) -> MapRef<'a> {
         self.0.map_of(fields::host::API_VERSION_VENDOR_IMPLEMENTATION)
     }
 
-    /// PBDs.
+    /// Storage attachments of the host.
     pub fn pbds(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PBDS)
     }
 
-    /// PCIs.
+    /// PCI devices of the host.
     pub fn pcis(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PCIS)
     }
 
-    /// PGPUs.
+    /// GPUs of the host.
     pub fn pgpus(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PGPUS)
     }
 
-    /// PIFs.
+    /// Network interfaces of the host.
     pub fn pifs(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PIFS)
     }
 
-    /// PUSBs.
+    /// USB devices of the host.
     pub fn pusbs(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PUSBS)
     }
 
-    /// Address.
+    /// Address by which other hosts reach it.
     pub fn address(self) -> &'a str {
         self.0.get(fields::host::ADDRESS).as_str().unwrap_or_default()
     }
@@ -87,7 +87,7 @@ impl<'a> Host<'a> {
         self.0.set_of(fields::host::ALLOWED_OPERATIONS)
     }
 
-    /// Bios strings.
+    /// Strings of the host's firmware.
     pub fn bios_strings(self) -> MapRef<'a> {
         self.0.map_of(fields::host::BIOS_STRINGS)
     }
@@ -97,47 +97,47 @@ impl<'a> Host<'a> {
         self.0.map_of(fields::host::BLOBS)
     }
 
-    /// Capabilities.
+    /// Kinds of guests the hypervisor can run.
     pub fn capabilities(self) -> SetRef<'a> {
         self.0.set_of(fields::host::CAPABILITIES)
     }
 
-    /// Certificates.
+    /// Certificates of the host.
     pub fn certificates(self) -> SetRef<'a> {
         self.0.set_of(fields::host::CERTIFICATES)
     }
 
-    /// Chipset info.
+    /// What the chipset can do, such as `iommu`.
     pub fn chipset_info(self) -> MapRef<'a> {
         self.0.map_of(fields::host::CHIPSET_INFO)
     }
 
-    /// Console idle timeout. Not settled.
+    /// Seconds after which an idle console of the host is logged out; 0 is never. Not settled.
     pub fn console_idle_timeout(self) -> i64 {
         self.0.get(fields::host::CONSOLE_IDLE_TIMEOUT).as_int().unwrap_or_default()
     }
 
-    /// Control domain.
+    /// VM record that stands for the host's own system.
     pub fn control_domain(self) -> Ref<tag::Vm> {
         self.0.get(fields::host::CONTROL_DOMAIN).as_opaque().unwrap_or_default().into()
     }
 
-    /// Cpu configuration.
+    /// How CPUs are set up.
     pub fn cpu_configuration(self) -> MapRef<'a> {
         self.0.map_of(fields::host::CPU_CONFIGURATION)
     }
 
-    /// Cpu info.
+    /// CPUs: vendor, model, speed, features, counts.
     pub fn cpu_info(self) -> MapRef<'a> {
         self.0.map_of(fields::host::CPU_INFO)
     }
 
-    /// Crash dump sr.
+    /// SR for crash dumps of this host's VMs.
     pub fn crash_dump_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::host::CRASH_DUMP_SR).as_opaque().unwrap_or_default().into()
     }
 
-    /// Crashdumps.
+    /// Dumps of this host's crashes.
     pub fn crashdumps(self) -> SetRef<'a> {
         self.0.set_of(fields::host::CRASHDUMPS)
     }
@@ -147,123 +147,123 @@ impl<'a> Host<'a> {
         self.0.map_of(fields::host::CURRENT_OPERATIONS)
     }
 
-    /// Display.
+    /// Whether the host shows anything on its own screen.
     pub fn display(self) -> crate::HostDisplay {
         FromValue::from_value(self.0.get(fields::host::DISPLAY)).unwrap_or_default()
     }
 
-    /// Edition.
+    /// Edition of the product.
     pub fn edition(self) -> &'a str {
         self.0.get(fields::host::EDITION).as_str().unwrap_or_default()
     }
 
-    /// Editions.
+    /// Editions the host could be given.
     pub fn editions(self) -> SetRef<'a> {
         self.0.set_of(fields::host::EDITIONS)
     }
 
-    /// Whether enabled holds.
+    /// Whether new VMs may start here.
     pub fn enabled(self) -> bool {
         self.0.get(fields::host::ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// External auth configuration.
+    /// Settings of the external directory.
     pub fn external_auth_configuration(self) -> MapRef<'a> {
         self.0.map_of(fields::host::EXTERNAL_AUTH_CONFIGURATION)
     }
 
-    /// External auth service name.
+    /// Name of the external directory.
     pub fn external_auth_service_name(self) -> &'a str {
         self.0.get(fields::host::EXTERNAL_AUTH_SERVICE_NAME).as_str().unwrap_or_default()
     }
 
-    /// External auth type.
+    /// Kind of the external directory; empty is none.
     pub fn external_auth_type(self) -> &'a str {
         self.0.get(fields::host::EXTERNAL_AUTH_TYPE).as_str().unwrap_or_default()
     }
 
-    /// Features.
+    /// Optional features and whether they are on.
     pub fn features(self) -> SetRef<'a> {
         self.0.set_of(fields::host::FEATURES)
     }
 
-    /// Guest VCPUs params.
+    /// CPU settings, such as a mask, for every VM on this host.
     pub fn guest_vcpus_params(self) -> MapRef<'a> {
         self.0.map_of(fields::host::GUEST_VCPUS_PARAMS)
     }
 
-    /// Ha network peers.
+    /// Hosts that HA hears over the network.
     pub fn ha_network_peers(self) -> SetRef<'a> {
         self.0.set_of(fields::host::HA_NETWORK_PEERS)
     }
 
-    /// Ha statefiles.
+    /// HA state files that this host can reach.
     pub fn ha_statefiles(self) -> SetRef<'a> {
         self.0.set_of(fields::host::HA_STATEFILES)
     }
 
-    /// Host CPUs.
+    /// Records of the single CPUs.
     pub fn host_cpus(self) -> SetRef<'a> {
         self.0.set_of(fields::host::HOST_CPUS)
     }
 
-    /// Hostname.
+    /// Name that the machine gives itself.
     pub fn hostname(self) -> &'a str {
         self.0.get(fields::host::HOSTNAME).as_str().unwrap_or_default()
     }
 
-    /// Whether https only holds. Not settled.
+    /// Whether unencrypted HTTP is refused. Not settled.
     pub fn https_only(self) -> bool {
         self.0.get(fields::host::HTTPS_ONLY).as_bool().unwrap_or_default()
     }
 
-    /// Iscsi iqn.
+    /// Name under which the host logs in to iSCSI targets.
     pub fn iscsi_iqn(self) -> &'a str {
         self.0.get(fields::host::ISCSI_IQN).as_str().unwrap_or_default()
     }
 
-    /// Last software update. Not settled.
+    /// When updates were last installed. Not settled.
     pub fn last_software_update(self) -> Timestamp {
         self.0.get(fields::host::LAST_SOFTWARE_UPDATE).as_time().unwrap_or_default()
     }
 
-    /// Last update hash. Not settled.
+    /// Checksum of the set of updates last installed. Not settled.
     pub fn last_update_hash(self) -> &'a str {
         self.0.get(fields::host::LAST_UPDATE_HASH).as_str().unwrap_or_default()
     }
 
-    /// Latest synced updates applied. Not settled.
+    /// Whether the latest fetched updates are installed. Not settled.
     pub fn latest_synced_updates_applied(self) -> crate::LatestSyncedUpdatesAppliedState {
         FromValue::from_value(self.0.get(fields::host::LATEST_SYNCED_UPDATES_APPLIED))
             .unwrap_or_default()
     }
 
-    /// License params.
+    /// Licence in effect.
     pub fn license_params(self) -> MapRef<'a> {
         self.0.map_of(fields::host::LICENSE_PARAMS)
     }
 
-    /// License server.
+    /// Address and port of the licence server.
     pub fn license_server(self) -> MapRef<'a> {
         self.0.map_of(fields::host::LICENSE_SERVER)
     }
 
-    /// Local cache sr.
+    /// Local SR that caches disk images.
     pub fn local_cache_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::host::LOCAL_CACHE_SR).as_opaque().unwrap_or_default().into()
     }
 
-    /// Logging.
+    /// Where the host sends its logs.
     pub fn logging(self) -> MapRef<'a> {
         self.0.map_of(fields::host::LOGGING)
     }
 
-    /// Max cstate. Not settled.
+    /// Deepest sleep state that CPUs may enter. Not settled.
     pub fn max_cstate(self) -> &'a str {
         self.0.get(fields::host::MAX_CSTATE).as_str().unwrap_or_default()
     }
 
-    /// Memory overhead.
+    /// Bytes that the virtualisation itself takes.
     pub fn memory_overhead(self) -> i64 {
         self.0.get(fields::host::MEMORY_OVERHEAD).as_int().unwrap_or_default()
     }
@@ -273,7 +273,7 @@ impl<'a> Host<'a> {
         self.0.get(fields::host::METRICS).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether multipathing holds.
+    /// Whether storage is reached over several paths.
     pub fn multipathing(self) -> bool {
         self.0.get(fields::host::MULTIPATHING).as_bool().unwrap_or_default()
     }
@@ -288,17 +288,17 @@ impl<'a> Host<'a> {
         self.0.get(fields::host::NAME_LABEL).as_str().unwrap_or_default()
     }
 
-    /// Ntp custom servers. Not settled.
+    /// Time servers given by the administrator. Not settled.
     pub fn ntp_custom_servers(self) -> SetRef<'a> {
         self.0.set_of(fields::host::NTP_CUSTOM_SERVERS)
     }
 
-    /// Ntp mode. Not settled.
+    /// Where the host learns its time servers. Not settled.
     pub fn ntp_mode(self) -> crate::HostNtpMode {
         FromValue::from_value(self.0.get(fields::host::NTP_MODE)).unwrap_or_default()
     }
 
-    /// Numa affinity policy. Not settled.
+    /// How VMs are laid over NUMA nodes. Not settled.
     pub fn numa_affinity_policy(self) -> crate::HostNumaAffinityPolicy {
         FromValue::from_value(self.0.get(fields::host::NUMA_AFFINITY_POLICY)).unwrap_or_default()
     }
@@ -308,7 +308,7 @@ impl<'a> Host<'a> {
         self.0.map_of(fields::host::OTHER_CONFIG)
     }
 
-    /// Patches. Deprecated.
+    /// Old-style patches applied. Deprecated.
     pub fn patches(self) -> SetRef<'a> {
         self.0.set_of(fields::host::PATCHES)
     }
@@ -328,67 +328,67 @@ impl<'a> Host<'a> {
         self.0.set_of(fields::host::PENDING_GUIDANCES_RECOMMENDED)
     }
 
-    /// Power on config.
+    /// What switching the host on takes.
     pub fn power_on_config(self) -> MapRef<'a> {
         self.0.map_of(fields::host::POWER_ON_CONFIG)
     }
 
-    /// Power on mode.
+    /// How the host is switched on; empty is not at all.
     pub fn power_on_mode(self) -> &'a str {
         self.0.get(fields::host::POWER_ON_MODE).as_str().unwrap_or_default()
     }
 
-    /// Resident VMs.
+    /// VMs that run here, or are suspended with memory here.
     pub fn resident_vms(self) -> SetRef<'a> {
         self.0.set_of(fields::host::RESIDENT_VMS)
     }
 
-    /// Sched policy.
+    /// Scheduler of the hypervisor.
     pub fn sched_policy(self) -> &'a str {
         self.0.get(fields::host::SCHED_POLICY).as_str().unwrap_or_default()
     }
 
-    /// Whether secure boot holds. Not settled.
+    /// Whether the host itself booted with secure boot. Not settled.
     pub fn secure_boot(self) -> bool {
         self.0.get(fields::host::SECURE_BOOT).as_bool().unwrap_or_default()
     }
 
-    /// Software version.
+    /// Versions of the software.
     pub fn software_version(self) -> MapRef<'a> {
         self.0.map_of(fields::host::SOFTWARE_VERSION)
     }
 
-    /// Whether ssh auto mode holds. Not settled.
+    /// Whether SSH is on exactly while the API is away. Not settled.
     pub fn ssh_auto_mode(self) -> bool {
         self.0.get(fields::host::SSH_AUTO_MODE).as_bool().unwrap_or_default()
     }
 
-    /// Whether ssh enabled holds. Not settled.
+    /// Whether SSH is on. Not settled.
     pub fn ssh_enabled(self) -> bool {
         self.0.get(fields::host::SSH_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Ssh enabled timeout. Not settled.
+    /// Seconds after which SSH turns off by itself; 0 is never. Not settled.
     pub fn ssh_enabled_timeout(self) -> i64 {
         self.0.get(fields::host::SSH_ENABLED_TIMEOUT).as_int().unwrap_or_default()
     }
 
-    /// Ssh expiry. Not settled.
+    /// When SSH turns off by itself. Not settled.
     pub fn ssh_expiry(self) -> Timestamp {
         self.0.get(fields::host::SSH_EXPIRY).as_time().unwrap_or_default()
     }
 
-    /// Whether ssl legacy holds. Deprecated.
+    /// Whether old versions of TLS are allowed; always false. Deprecated.
     pub fn ssl_legacy(self) -> bool {
         self.0.get(fields::host::SSL_LEGACY).as_bool().unwrap_or_default()
     }
 
-    /// Supported bootloaders.
+    /// Boot loaders for paravirtual guests.
     pub fn supported_bootloaders(self) -> SetRef<'a> {
         self.0.set_of(fields::host::SUPPORTED_BOOTLOADERS)
     }
 
-    /// Suspend image sr.
+    /// SR for memory images of this host's VMs.
     pub fn suspend_image_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::host::SUSPEND_IMAGE_SR).as_opaque().unwrap_or_default().into()
     }
@@ -398,27 +398,27 @@ impl<'a> Host<'a> {
         self.0.set_of(fields::host::TAGS)
     }
 
-    /// Timezone. Not settled.
+    /// Time zone of the host. Not settled.
     pub fn timezone(self) -> &'a str {
         self.0.get(fields::host::TIMEZONE).as_str().unwrap_or_default()
     }
 
-    /// Whether tls verification enabled holds.
+    /// Whether the host checks other members' certificates.
     pub fn tls_verification_enabled(self) -> bool {
         self.0.get(fields::host::TLS_VERIFICATION_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Uefi certificates. Deprecated.
+    /// UEFI certificates of the host. Deprecated.
     pub fn uefi_certificates(self) -> &'a str {
         self.0.get(fields::host::UEFI_CERTIFICATES).as_str().unwrap_or_default()
     }
 
-    /// Updates.
+    /// Updates installed.
     pub fn updates(self) -> SetRef<'a> {
         self.0.set_of(fields::host::UPDATES)
     }
 
-    /// Updates requiring reboot.
+    /// Installed updates that wait for a reboot.
     pub fn updates_requiring_reboot(self) -> SetRef<'a> {
         self.0.set_of(fields::host::UPDATES_REQUIRING_REBOOT)
     }
@@ -428,7 +428,7 @@ impl<'a> Host<'a> {
         self.0.uuid()
     }
 
-    /// Virtual hardware platform versions.
+    /// Versions of the virtual hardware it can give.
     pub fn virtual_hardware_platform_versions(self) -> SetRef<'a> {
         self.0.set_of(fields::host::VIRTUAL_HARDWARE_PLATFORM_VERSIONS)
     }
@@ -450,25 +450,25 @@ impl<'a> HostMut<'a> {
         Host(self.0)
     }
 
-    /// Sets: API version major.
+    /// Sets: Major number of the API version.
     pub fn set_api_version_major(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host::API_VERSION_MAJOR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: API version minor.
+    /// Sets: Minor number of the API version.
     pub fn set_api_version_minor(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host::API_VERSION_MINOR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: API version vendor.
+    /// Sets: Who made the implementation.
     pub fn set_api_version_vendor(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::API_VERSION_VENDOR, Value::Str(value.into()));
         self
     }
 
-    /// Sets: API version vendor implementation.
+    /// Sets: Details of the implementation.
     pub fn set_api_version_vendor_implementation(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -501,13 +501,13 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::API_VERSION_VENDOR_IMPLEMENTATION, &Value::Str(key.into()))
     }
 
-    /// Sets: Address.
+    /// Sets: Address by which other hosts reach it.
     pub fn set_address(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::ADDRESS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Bios strings.
+    /// Sets: Strings of the host's firmware.
     pub fn set_bios_strings(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -567,7 +567,7 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::BLOBS, &Value::Str(key.into()))
     }
 
-    /// Sets: Capabilities.
+    /// Sets: Kinds of guests the hypervisor can run.
     pub fn set_capabilities(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -589,7 +589,7 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::CAPABILITIES, &Value::Str(item.into()))
     }
 
-    /// Sets: Chipset info.
+    /// Sets: What the chipset can do, such as `iommu`.
     pub fn set_chipset_info(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -619,19 +619,19 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::CHIPSET_INFO, &Value::Str(key.into()))
     }
 
-    /// Sets: Console idle timeout.
+    /// Sets: Seconds after which an idle console of the host is logged out; 0 is never.
     pub fn set_console_idle_timeout(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host::CONSOLE_IDLE_TIMEOUT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Control domain.
+    /// Sets: VM record that stands for the host's own system.
     pub fn set_control_domain(&mut self, value: crate::Ref<crate::tag::Vm>) -> &mut Self {
         self.0.set(fields::host::CONTROL_DOMAIN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Cpu configuration.
+    /// Sets: How CPUs are set up.
     pub fn set_cpu_configuration(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -661,7 +661,7 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::CPU_CONFIGURATION, &Value::Str(key.into()))
     }
 
-    /// Sets: Cpu info.
+    /// Sets: CPUs: vendor, model, speed, features, counts.
     pub fn set_cpu_info(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -687,7 +687,7 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::CPU_INFO, &Value::Str(key.into()))
     }
 
-    /// Sets: Crash dump sr.
+    /// Sets: SR for crash dumps of this host's VMs.
     pub fn set_crash_dump_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::host::CRASH_DUMP_SR, crate::IntoValue::into_value(value));
         self
@@ -723,19 +723,19 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Display.
+    /// Sets: Whether the host shows anything on its own screen.
     pub fn set_display(&mut self, value: crate::HostDisplay) -> &mut Self {
         self.0.set(fields::host::DISPLAY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Edition.
+    /// Sets: Edition of the product.
     pub fn set_edition(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::EDITION, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Editions.
+    /// Sets: Editions the host could be given.
     pub fn set_editions(&mut self, items: impl IntoIterator<Item = impl Into<Text>>) -> &mut Self {
         self.0.set(
             fields::host::EDITIONS,
@@ -754,13 +754,13 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::EDITIONS, &Value::Str(item.into()))
     }
 
-    /// Sets: Whether enabled holds.
+    /// Sets: Whether new VMs may start here.
     pub fn set_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: External auth configuration.
+    /// Sets: Settings of the external directory.
     pub fn set_external_auth_configuration(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -790,19 +790,19 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::EXTERNAL_AUTH_CONFIGURATION, &Value::Str(key.into()))
     }
 
-    /// Sets: External auth service name.
+    /// Sets: Name of the external directory.
     pub fn set_external_auth_service_name(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::EXTERNAL_AUTH_SERVICE_NAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: External auth type.
+    /// Sets: Kind of the external directory; empty is none.
     pub fn set_external_auth_type(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::EXTERNAL_AUTH_TYPE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Guest VCPUs params.
+    /// Sets: CPU settings, such as a mask, for every VM on this host.
     pub fn set_guest_vcpus_params(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -832,7 +832,7 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::GUEST_VCPUS_PARAMS, &Value::Str(key.into()))
     }
 
-    /// Sets: Ha network peers.
+    /// Sets: Hosts that HA hears over the network.
     pub fn set_ha_network_peers(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -854,7 +854,7 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::HA_NETWORK_PEERS, &Value::Str(item.into()))
     }
 
-    /// Sets: Ha statefiles.
+    /// Sets: HA state files that this host can reach.
     pub fn set_ha_statefiles(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -876,37 +876,37 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::HA_STATEFILES, &Value::Str(item.into()))
     }
 
-    /// Sets: Hostname.
+    /// Sets: Name that the machine gives itself.
     pub fn set_hostname(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::HOSTNAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether https only holds.
+    /// Sets: Whether unencrypted HTTP is refused.
     pub fn set_https_only(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::HTTPS_ONLY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Iscsi iqn.
+    /// Sets: Name under which the host logs in to iSCSI targets.
     pub fn set_iscsi_iqn(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::ISCSI_IQN, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Last software update.
+    /// Sets: When updates were last installed.
     pub fn set_last_software_update(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::host::LAST_SOFTWARE_UPDATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Last update hash.
+    /// Sets: Checksum of the set of updates last installed.
     pub fn set_last_update_hash(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::LAST_UPDATE_HASH, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Latest synced updates applied.
+    /// Sets: Whether the latest fetched updates are installed.
     pub fn set_latest_synced_updates_applied(
         &mut self,
         value: crate::LatestSyncedUpdatesAppliedState,
@@ -916,7 +916,7 @@ impl<'a> HostMut<'a> {
         self
     }
 
-    /// Sets: License params.
+    /// Sets: Licence in effect.
     pub fn set_license_params(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -946,7 +946,7 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::LICENSE_PARAMS, &Value::Str(key.into()))
     }
 
-    /// Sets: License server.
+    /// Sets: Address and port of the licence server.
     pub fn set_license_server(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -976,13 +976,13 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::LICENSE_SERVER, &Value::Str(key.into()))
     }
 
-    /// Sets: Local cache sr.
+    /// Sets: Local SR that caches disk images.
     pub fn set_local_cache_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::host::LOCAL_CACHE_SR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Logging.
+    /// Sets: Where the host sends its logs.
     pub fn set_logging(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -1008,13 +1008,13 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::LOGGING, &Value::Str(key.into()))
     }
 
-    /// Sets: Max cstate.
+    /// Sets: Deepest sleep state that CPUs may enter.
     pub fn set_max_cstate(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::MAX_CSTATE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Memory overhead.
+    /// Sets: Bytes that the virtualisation itself takes.
     pub fn set_memory_overhead(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host::MEMORY_OVERHEAD, crate::IntoValue::into_value(value));
         self
@@ -1026,7 +1026,7 @@ impl<'a> HostMut<'a> {
         self
     }
 
-    /// Sets: Whether multipathing holds.
+    /// Sets: Whether storage is reached over several paths.
     pub fn set_multipathing(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::MULTIPATHING, crate::IntoValue::into_value(value));
         self
@@ -1044,7 +1044,7 @@ impl<'a> HostMut<'a> {
         self
     }
 
-    /// Sets: Ntp custom servers.
+    /// Sets: Time servers given by the administrator.
     pub fn set_ntp_custom_servers(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -1066,13 +1066,13 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::NTP_CUSTOM_SERVERS, &Value::Str(item.into()))
     }
 
-    /// Sets: Ntp mode.
+    /// Sets: Where the host learns its time servers.
     pub fn set_ntp_mode(&mut self, value: crate::HostNtpMode) -> &mut Self {
         self.0.set(fields::host::NTP_MODE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Numa affinity policy.
+    /// Sets: How VMs are laid over NUMA nodes.
     pub fn set_numa_affinity_policy(&mut self, value: crate::HostNumaAffinityPolicy) -> &mut Self {
         self.0.set(fields::host::NUMA_AFFINITY_POLICY, crate::IntoValue::into_value(value));
         self
@@ -1180,7 +1180,7 @@ impl<'a> HostMut<'a> {
         )
     }
 
-    /// Sets: Power on config.
+    /// Sets: What switching the host on takes.
     pub fn set_power_on_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -1210,25 +1210,25 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::POWER_ON_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Power on mode.
+    /// Sets: How the host is switched on; empty is not at all.
     pub fn set_power_on_mode(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::POWER_ON_MODE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Sched policy.
+    /// Sets: Scheduler of the hypervisor.
     pub fn set_sched_policy(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::SCHED_POLICY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether secure boot holds.
+    /// Sets: Whether the host itself booted with secure boot.
     pub fn set_secure_boot(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::SECURE_BOOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Software version.
+    /// Sets: Versions of the software.
     pub fn set_software_version(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -1258,37 +1258,37 @@ impl<'a> HostMut<'a> {
         self.0.map_remove(fields::host::SOFTWARE_VERSION, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether ssh auto mode holds.
+    /// Sets: Whether SSH is on exactly while the API is away.
     pub fn set_ssh_auto_mode(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::SSH_AUTO_MODE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether ssh enabled holds.
+    /// Sets: Whether SSH is on.
     pub fn set_ssh_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::SSH_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ssh enabled timeout.
+    /// Sets: Seconds after which SSH turns off by itself; 0 is never.
     pub fn set_ssh_enabled_timeout(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host::SSH_ENABLED_TIMEOUT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ssh expiry.
+    /// Sets: When SSH turns off by itself.
     pub fn set_ssh_expiry(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::host::SSH_EXPIRY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether ssl legacy holds.
+    /// Sets: Whether old versions of TLS are allowed; always false.
     pub fn set_ssl_legacy(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::SSL_LEGACY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Supported bootloaders.
+    /// Sets: Boot loaders for paravirtual guests.
     pub fn set_supported_bootloaders(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -1310,7 +1310,7 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::SUPPORTED_BOOTLOADERS, &Value::Str(item.into()))
     }
 
-    /// Sets: Suspend image sr.
+    /// Sets: SR for memory images of this host's VMs.
     pub fn set_suspend_image_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::host::SUSPEND_IMAGE_SR, crate::IntoValue::into_value(value));
         self
@@ -1335,25 +1335,25 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::TAGS, &Value::Str(item.into()))
     }
 
-    /// Sets: Timezone.
+    /// Sets: Time zone of the host.
     pub fn set_timezone(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::TIMEZONE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether tls verification enabled holds.
+    /// Sets: Whether the host checks other members' certificates.
     pub fn set_tls_verification_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host::TLS_VERIFICATION_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Uefi certificates.
+    /// Sets: UEFI certificates of the host.
     pub fn set_uefi_certificates(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host::UEFI_CERTIFICATES, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Updates.
+    /// Sets: Updates installed.
     pub fn set_updates(
         &mut self,
         items: impl IntoIterator<Item = crate::Ref<crate::tag::PoolUpdate>>,
@@ -1375,7 +1375,7 @@ impl<'a> HostMut<'a> {
         self.0.set_remove(fields::host::UPDATES, &crate::IntoValue::into_value(item))
     }
 
-    /// Sets: Updates requiring reboot.
+    /// Sets: Installed updates that wait for a reboot.
     pub fn set_updates_requiring_reboot(
         &mut self,
         items: impl IntoIterator<Item = crate::Ref<crate::tag::PoolUpdate>>,
@@ -1405,7 +1405,7 @@ impl<'a> HostMut<'a> {
             .set_remove(fields::host::UPDATES_REQUIRING_REBOOT, &crate::IntoValue::into_value(item))
     }
 
-    /// Sets: Virtual hardware platform versions.
+    /// Sets: Versions of the virtual hardware it can give.
     pub fn set_virtual_hardware_platform_versions(
         &mut self,
         items: impl IntoIterator<Item = i64>,

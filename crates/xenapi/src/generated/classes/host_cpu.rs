@@ -32,37 +32,37 @@ impl<'a> HostCpu<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// Family.
+    /// Family number of the CPU.
     pub fn family(self) -> i64 {
         self.0.get(fields::host_cpu::FAMILY).as_int().unwrap_or_default()
     }
 
-    /// Features.
+    /// Physical feature bits.
     pub fn features(self) -> &'a str {
         self.0.get(fields::host_cpu::FEATURES).as_str().unwrap_or_default()
     }
 
-    /// Flags.
+    /// Feature flags in words.
     pub fn flags(self) -> &'a str {
         self.0.get(fields::host_cpu::FLAGS).as_str().unwrap_or_default()
     }
 
-    /// Host.
+    /// Host that has the CPU.
     pub fn host(self) -> Ref<tag::Host> {
         self.0.get(fields::host_cpu::HOST).as_opaque().unwrap_or_default().into()
     }
 
-    /// Model.
+    /// Model number of the CPU.
     pub fn model(self) -> i64 {
         self.0.get(fields::host_cpu::MODEL).as_int().unwrap_or_default()
     }
 
-    /// Modelname.
+    /// Name of the model.
     pub fn modelname(self) -> &'a str {
         self.0.get(fields::host_cpu::MODELNAME).as_str().unwrap_or_default()
     }
 
-    /// Number.
+    /// Number of the CPU in the host.
     pub fn number(self) -> i64 {
         self.0.get(fields::host_cpu::NUMBER).as_int().unwrap_or_default()
     }
@@ -72,17 +72,17 @@ impl<'a> HostCpu<'a> {
         self.0.map_of(fields::host_cpu::OTHER_CONFIG)
     }
 
-    /// Speed.
+    /// Clock speed in MHz.
     pub fn speed(self) -> i64 {
         self.0.get(fields::host_cpu::SPEED).as_int().unwrap_or_default()
     }
 
-    /// Stepping.
+    /// Stepping of the CPU.
     pub fn stepping(self) -> &'a str {
         self.0.get(fields::host_cpu::STEPPING).as_str().unwrap_or_default()
     }
 
-    /// Utilisation.
+    /// Share of time in use, 0 to 1.
     pub fn utilisation(self) -> f64 {
         self.0.get(fields::host_cpu::UTILISATION).as_float().unwrap_or_default()
     }
@@ -92,7 +92,7 @@ impl<'a> HostCpu<'a> {
         self.0.uuid()
     }
 
-    /// Vendor.
+    /// Vendor of the CPU.
     pub fn vendor(self) -> &'a str {
         self.0.get(fields::host_cpu::VENDOR).as_str().unwrap_or_default()
     }
@@ -114,43 +114,43 @@ impl<'a> HostCpuMut<'a> {
         HostCpu(self.0)
     }
 
-    /// Sets: Family.
+    /// Sets: Family number of the CPU.
     pub fn set_family(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_cpu::FAMILY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Features.
+    /// Sets: Physical feature bits.
     pub fn set_features(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host_cpu::FEATURES, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Flags.
+    /// Sets: Feature flags in words.
     pub fn set_flags(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host_cpu::FLAGS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Host.
+    /// Sets: Host that has the CPU.
     pub fn set_host(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::host_cpu::HOST, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Model.
+    /// Sets: Model number of the CPU.
     pub fn set_model(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_cpu::MODEL, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Modelname.
+    /// Sets: Name of the model.
     pub fn set_modelname(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host_cpu::MODELNAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Number.
+    /// Sets: Number of the CPU in the host.
     pub fn set_number(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_cpu::NUMBER, crate::IntoValue::into_value(value));
         self
@@ -186,25 +186,25 @@ impl<'a> HostCpuMut<'a> {
         self.0.map_remove(fields::host_cpu::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Speed.
+    /// Sets: Clock speed in MHz.
     pub fn set_speed(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_cpu::SPEED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Stepping.
+    /// Sets: Stepping of the CPU.
     pub fn set_stepping(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host_cpu::STEPPING, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Utilisation.
+    /// Sets: Share of time in use, 0 to 1.
     pub fn set_utilisation(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::host_cpu::UTILISATION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Vendor.
+    /// Sets: Vendor of the CPU.
     pub fn set_vendor(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::host_cpu::VENDOR, Value::Str(value.into()));
         self

@@ -37,17 +37,17 @@ impl<'a> HostMetrics<'a> {
         self.0.get(fields::host_metrics::LAST_UPDATED).as_time().unwrap_or_default()
     }
 
-    /// Whether live holds.
+    /// Whether the pool hears the host.
     pub fn live(self) -> bool {
         self.0.get(fields::host_metrics::LIVE).as_bool().unwrap_or_default()
     }
 
-    /// Memory free. No longer used.
+    /// Free memory in bytes. No longer used.
     pub fn memory_free(self) -> i64 {
         self.0.get(fields::host_metrics::MEMORY_FREE).as_int().unwrap_or_default()
     }
 
-    /// Memory total.
+    /// All memory in bytes.
     pub fn memory_total(self) -> i64 {
         self.0.get(fields::host_metrics::MEMORY_TOTAL).as_int().unwrap_or_default()
     }
@@ -85,19 +85,19 @@ impl<'a> HostMetricsMut<'a> {
         self
     }
 
-    /// Sets: Whether live holds.
+    /// Sets: Whether the pool hears the host.
     pub fn set_live(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::host_metrics::LIVE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory free.
+    /// Sets: Free memory in bytes.
     pub fn set_memory_free(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_metrics::MEMORY_FREE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory total.
+    /// Sets: All memory in bytes.
     pub fn set_memory_total(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::host_metrics::MEMORY_TOTAL, crate::IntoValue::into_value(value));
         self

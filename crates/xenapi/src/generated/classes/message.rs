@@ -32,32 +32,32 @@ impl<'a> Message<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// Body.
+    /// Text, often XML.
     pub fn body(self) -> &'a str {
         self.0.get(fields::message::BODY).as_str().unwrap_or_default()
     }
 
-    /// Cls.
+    /// Class of the object it is about.
     pub fn cls(self) -> crate::Cls {
         FromValue::from_value(self.0.get(fields::message::CLS)).unwrap_or_default()
     }
 
-    /// Name.
+    /// Name from the catalogue, or of the caller's own making.
     pub fn name(self) -> &'a str {
         self.0.get(fields::message::NAME).as_str().unwrap_or_default()
     }
 
-    /// Obj uuid.
+    /// Identity of the object it is about.
     pub fn obj_uuid(self) -> &'a str {
         self.0.get(fields::message::OBJ_UUID).as_str().unwrap_or_default()
     }
 
-    /// Priority.
+    /// 1 (most urgent) to 5.
     pub fn priority(self) -> i64 {
         self.0.get(fields::message::PRIORITY).as_int().unwrap_or_default()
     }
 
-    /// Timestamp.
+    /// When it was made.
     pub fn timestamp(self) -> Timestamp {
         self.0.get(fields::message::TIMESTAMP).as_time().unwrap_or_default()
     }
@@ -84,37 +84,37 @@ impl<'a> MessageMut<'a> {
         Message(self.0)
     }
 
-    /// Sets: Body.
+    /// Sets: Text, often XML.
     pub fn set_body(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::message::BODY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Cls.
+    /// Sets: Class of the object it is about.
     pub fn set_cls(&mut self, value: crate::Cls) -> &mut Self {
         self.0.set(fields::message::CLS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Name.
+    /// Sets: Name from the catalogue, or of the caller's own making.
     pub fn set_name(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::message::NAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Obj uuid.
+    /// Sets: Identity of the object it is about.
     pub fn set_obj_uuid(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::message::OBJ_UUID, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Priority.
+    /// Sets: 1 (most urgent) to 5.
     pub fn set_priority(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::message::PRIORITY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Timestamp.
+    /// Sets: When it was made.
     pub fn set_timestamp(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::message::TIMESTAMP, crate::IntoValue::into_value(value));
         self

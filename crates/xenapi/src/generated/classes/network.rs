@@ -32,17 +32,17 @@ impl<'a> Network<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// MTU.
+    /// Largest packet in bytes.
     pub fn mtu(self) -> i64 {
         self.0.get(fields::network::MTU).as_int().unwrap_or_default()
     }
 
-    /// PIFs.
+    /// Host interfaces on it.
     pub fn pifs(self) -> SetRef<'a> {
         self.0.set_of(fields::network::PIFS)
     }
 
-    /// VIFs.
+    /// VM interfaces on it.
     pub fn vifs(self) -> SetRef<'a> {
         self.0.set_of(fields::network::VIFS)
     }
@@ -52,7 +52,7 @@ impl<'a> Network<'a> {
         self.0.set_of(fields::network::ALLOWED_OPERATIONS)
     }
 
-    /// Assigned ips.
+    /// Addresses given to VIFs on a host-internal network.
     pub fn assigned_ips(self) -> MapRef<'a> {
         self.0.map_of(fields::network::ASSIGNED_IPS)
     }
@@ -62,7 +62,7 @@ impl<'a> Network<'a> {
         self.0.map_of(fields::network::BLOBS)
     }
 
-    /// Bridge.
+    /// Name of its bridge on every host.
     pub fn bridge(self) -> &'a str {
         self.0.get(fields::network::BRIDGE).as_str().unwrap_or_default()
     }
@@ -72,12 +72,12 @@ impl<'a> Network<'a> {
         self.0.map_of(fields::network::CURRENT_OPERATIONS)
     }
 
-    /// Default locking mode.
+    /// Whether VIFs without a mode of their own are locked.
     pub fn default_locking_mode(self) -> crate::NetworkDefaultLockingMode {
         FromValue::from_value(self.0.get(fields::network::DEFAULT_LOCKING_MODE)).unwrap_or_default()
     }
 
-    /// Whether managed holds.
+    /// Whether the pool makes the bridge.
     pub fn managed(self) -> bool {
         self.0.get(fields::network::MANAGED).as_bool().unwrap_or_default()
     }
@@ -97,7 +97,7 @@ impl<'a> Network<'a> {
         self.0.map_of(fields::network::OTHER_CONFIG)
     }
 
-    /// Purpose.
+    /// Services the network is for.
     pub fn purpose(self) -> SetRef<'a> {
         self.0.set_of(fields::network::PURPOSE)
     }
@@ -129,13 +129,13 @@ impl<'a> NetworkMut<'a> {
         Network(self.0)
     }
 
-    /// Sets: MTU.
+    /// Sets: Largest packet in bytes.
     pub fn set_mtu(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::network::MTU, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Assigned ips.
+    /// Sets: Addresses given to VIFs on a host-internal network.
     pub fn set_assigned_ips(
         &mut self,
         pairs: impl IntoIterator<Item = (crate::Ref<crate::tag::Vif>, impl Into<Text>)>,
@@ -195,7 +195,7 @@ impl<'a> NetworkMut<'a> {
         self.0.map_remove(fields::network::BLOBS, &Value::Str(key.into()))
     }
 
-    /// Sets: Bridge.
+    /// Sets: Name of its bridge on every host.
     pub fn set_bridge(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::network::BRIDGE, Value::Str(value.into()));
         self
@@ -231,7 +231,7 @@ impl<'a> NetworkMut<'a> {
         self.0.map_remove(fields::network::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Default locking mode.
+    /// Sets: Whether VIFs without a mode of their own are locked.
     pub fn set_default_locking_mode(
         &mut self,
         value: crate::NetworkDefaultLockingMode,
@@ -240,7 +240,7 @@ impl<'a> NetworkMut<'a> {
         self
     }
 
-    /// Sets: Whether managed holds.
+    /// Sets: Whether the pool makes the bridge.
     pub fn set_managed(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::network::MANAGED, crate::IntoValue::into_value(value));
         self
@@ -288,7 +288,7 @@ impl<'a> NetworkMut<'a> {
         self.0.map_remove(fields::network::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Purpose.
+    /// Sets: Services the network is for.
     pub fn set_purpose(
         &mut self,
         items: impl IntoIterator<Item = crate::NetworkPurpose>,

@@ -32,7 +32,7 @@ impl<'a> Pbd<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// SR.
+    /// SR it attaches.
     pub fn sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::pbd::SR).as_opaque().unwrap_or_default().into()
     }
@@ -42,12 +42,12 @@ impl<'a> Pbd<'a> {
         self.0.get(fields::pbd::CURRENTLY_ATTACHED).as_bool().unwrap_or_default()
     }
 
-    /// Device config.
+    /// What the driver needs to reach the storage from this host.
     pub fn device_config(self) -> MapRef<'a> {
         self.0.map_of(fields::pbd::DEVICE_CONFIG)
     }
 
-    /// Host.
+    /// Host it attaches the SR to.
     pub fn host(self) -> Ref<tag::Host> {
         self.0.get(fields::pbd::HOST).as_opaque().unwrap_or_default().into()
     }
@@ -79,7 +79,7 @@ impl<'a> PbdMut<'a> {
         Pbd(self.0)
     }
 
-    /// Sets: SR.
+    /// Sets: SR it attaches.
     pub fn set_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::pbd::SR, crate::IntoValue::into_value(value));
         self
@@ -91,7 +91,7 @@ impl<'a> PbdMut<'a> {
         self
     }
 
-    /// Sets: Device config.
+    /// Sets: What the driver needs to reach the storage from this host.
     pub fn set_device_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -121,7 +121,7 @@ impl<'a> PbdMut<'a> {
         self.0.map_remove(fields::pbd::DEVICE_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Host.
+    /// Sets: Host it attaches the SR to.
     pub fn set_host(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::pbd::HOST, crate::IntoValue::into_value(value));
         self

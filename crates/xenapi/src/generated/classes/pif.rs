@@ -32,62 +32,62 @@ impl<'a> Pif<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// DNS.
+    /// Name servers, joined by commas.
     pub fn dns(self) -> &'a str {
         self.0.get(fields::pif::DNS).as_str().unwrap_or_default()
     }
 
-    /// IP.
+    /// IPv4 address.
     pub fn ip(self) -> &'a str {
         self.0.get(fields::pif::IP).as_str().unwrap_or_default()
     }
 
-    /// IPv6.
+    /// IPv6 addresses.
     pub fn ipv6(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::IPV6)
     }
 
-    /// MAC.
+    /// Ethernet address.
     pub fn mac(self) -> &'a str {
         self.0.get(fields::pif::MAC).as_str().unwrap_or_default()
     }
 
-    /// MTU.
+    /// Largest packet in bytes.
     pub fn mtu(self) -> i64 {
         self.0.get(fields::pif::MTU).as_int().unwrap_or_default()
     }
 
-    /// PCI.
+    /// PCI device of the card.
     pub fn pci(self) -> Ref<tag::Pci> {
         self.0.get(fields::pif::PCI).as_opaque().unwrap_or_default().into()
     }
 
-    /// VLAN.
+    /// VLAN tag, or -1.
     pub fn vlan(self) -> i64 {
         self.0.get(fields::pif::VLAN).as_int().unwrap_or_default()
     }
 
-    /// VLAN master of.
+    /// VLAN whose untagged end it is.
     pub fn vlan_master_of(self) -> Ref<tag::Vlan> {
         self.0.get(fields::pif::VLAN_MASTER_OF).as_opaque().unwrap_or_default().into()
     }
 
-    /// VLAN slave of.
+    /// VLANs that run over it.
     pub fn vlan_slave_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::VLAN_SLAVE_OF)
     }
 
-    /// Bond master of.
+    /// Bonds that it stands for.
     pub fn bond_master_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::BOND_MASTER_OF)
     }
 
-    /// Bond slave of.
+    /// Bond it is part of.
     pub fn bond_slave_of(self) -> Ref<tag::Bond> {
         self.0.get(fields::pif::BOND_SLAVE_OF).as_opaque().unwrap_or_default().into()
     }
 
-    /// Capabilities.
+    /// What the card can do.
     pub fn capabilities(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::CAPABILITIES)
     }
@@ -102,62 +102,62 @@ impl<'a> Pif<'a> {
         self.0.get(fields::pif::DEVICE).as_str().unwrap_or_default()
     }
 
-    /// Whether disallow unplug holds.
+    /// Whether it must stay up.
     pub fn disallow_unplug(self) -> bool {
         self.0.get(fields::pif::DISALLOW_UNPLUG).as_bool().unwrap_or_default()
     }
 
-    /// Gateway.
+    /// IPv4 gateway.
     pub fn gateway(self) -> &'a str {
         self.0.get(fields::pif::GATEWAY).as_str().unwrap_or_default()
     }
 
-    /// Host.
+    /// Host that has it.
     pub fn host(self) -> Ref<tag::Host> {
         self.0.get(fields::pif::HOST).as_opaque().unwrap_or_default().into()
     }
 
-    /// Igmp snooping status.
+    /// Whether multicast snooping is on.
     pub fn igmp_snooping_status(self) -> crate::PifIgmpStatus {
         FromValue::from_value(self.0.get(fields::pif::IGMP_SNOOPING_STATUS)).unwrap_or_default()
     }
 
-    /// Ip configuration mode.
+    /// Where the IPv4 address comes from.
     pub fn ip_configuration_mode(self) -> crate::IpConfigurationMode {
         FromValue::from_value(self.0.get(fields::pif::IP_CONFIGURATION_MODE)).unwrap_or_default()
     }
 
-    /// Ipv6 configuration mode.
+    /// Where the IPv6 address comes from.
     pub fn ipv6_configuration_mode(self) -> crate::Ipv6ConfigurationMode {
         FromValue::from_value(self.0.get(fields::pif::IPV6_CONFIGURATION_MODE)).unwrap_or_default()
     }
 
-    /// Ipv6 gateway.
+    /// IPv6 gateway.
     pub fn ipv6_gateway(self) -> &'a str {
         self.0.get(fields::pif::IPV6_GATEWAY).as_str().unwrap_or_default()
     }
 
-    /// Whether managed holds.
+    /// Whether the pool sets it up.
     pub fn managed(self) -> bool {
         self.0.get(fields::pif::MANAGED).as_bool().unwrap_or_default()
     }
 
-    /// Whether management holds.
+    /// Whether it carries the host's management address.
     pub fn management(self) -> bool {
         self.0.get(fields::pif::MANAGEMENT).as_bool().unwrap_or_default()
     }
 
-    /// The metrics of this PIF.
+    /// Its metrics.
     pub fn metrics(self) -> Ref<tag::PifMetrics> {
         self.0.get(fields::pif::METRICS).as_opaque().unwrap_or_default().into()
     }
 
-    /// Netmask.
+    /// IPv4 netmask.
     pub fn netmask(self) -> &'a str {
         self.0.get(fields::pif::NETMASK).as_str().unwrap_or_default()
     }
 
-    /// Network.
+    /// Network it is on.
     pub fn network(self) -> Ref<tag::Network> {
         self.0.get(fields::pif::NETWORK).as_opaque().unwrap_or_default().into()
     }
@@ -167,37 +167,37 @@ impl<'a> Pif<'a> {
         self.0.map_of(fields::pif::OTHER_CONFIG)
     }
 
-    /// Whether physical holds.
+    /// Whether it is a physical card.
     pub fn physical(self) -> bool {
         self.0.get(fields::pif::PHYSICAL).as_bool().unwrap_or_default()
     }
 
-    /// Primary address type.
+    /// Which of its addresses is the host's.
     pub fn primary_address_type(self) -> crate::PrimaryAddressType {
         FromValue::from_value(self.0.get(fields::pif::PRIMARY_ADDRESS_TYPE)).unwrap_or_default()
     }
 
-    /// Properties.
+    /// Settings of the interface, such as `gro`.
     pub fn properties(self) -> MapRef<'a> {
         self.0.map_of(fields::pif::PROPERTIES)
     }
 
-    /// Sriov logical PIF of.
+    /// SR-IOV network of which it is the logical end.
     pub fn sriov_logical_pif_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::SRIOV_LOGICAL_PIF_OF)
     }
 
-    /// Sriov physical PIF of.
+    /// SR-IOV network of which it is the physical end.
     pub fn sriov_physical_pif_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::SRIOV_PHYSICAL_PIF_OF)
     }
 
-    /// Tunnel access PIF of.
+    /// Tunnel of which it is the guests' end.
     pub fn tunnel_access_pif_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::TUNNEL_ACCESS_PIF_OF)
     }
 
-    /// Tunnel transport PIF of.
+    /// Tunnels that run over it.
     pub fn tunnel_transport_pif_of(self) -> SetRef<'a> {
         self.0.set_of(fields::pif::TUNNEL_TRANSPORT_PIF_OF)
     }
@@ -224,19 +224,19 @@ impl<'a> PifMut<'a> {
         Pif(self.0)
     }
 
-    /// Sets: DNS.
+    /// Sets: Name servers, joined by commas.
     pub fn set_dns(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::DNS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: IP.
+    /// Sets: IPv4 address.
     pub fn set_ip(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::IP, Value::Str(value.into()));
         self
     }
 
-    /// Sets: IPv6.
+    /// Sets: IPv6 addresses.
     pub fn set_ipv6(&mut self, items: impl IntoIterator<Item = impl Into<Text>>) -> &mut Self {
         self.0.set(
             fields::pif::IPV6,
@@ -255,43 +255,43 @@ impl<'a> PifMut<'a> {
         self.0.set_remove(fields::pif::IPV6, &Value::Str(item.into()))
     }
 
-    /// Sets: MAC.
+    /// Sets: Ethernet address.
     pub fn set_mac(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::MAC, Value::Str(value.into()));
         self
     }
 
-    /// Sets: MTU.
+    /// Sets: Largest packet in bytes.
     pub fn set_mtu(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pif::MTU, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: PCI.
+    /// Sets: PCI device of the card.
     pub fn set_pci(&mut self, value: crate::Ref<crate::tag::Pci>) -> &mut Self {
         self.0.set(fields::pif::PCI, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VLAN.
+    /// Sets: VLAN tag, or -1.
     pub fn set_vlan(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pif::VLAN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VLAN master of.
+    /// Sets: VLAN whose untagged end it is.
     pub fn set_vlan_master_of(&mut self, value: crate::Ref<crate::tag::Vlan>) -> &mut Self {
         self.0.set(fields::pif::VLAN_MASTER_OF, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Bond slave of.
+    /// Sets: Bond it is part of.
     pub fn set_bond_slave_of(&mut self, value: crate::Ref<crate::tag::Bond>) -> &mut Self {
         self.0.set(fields::pif::BOND_SLAVE_OF, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Capabilities.
+    /// Sets: What the card can do.
     pub fn set_capabilities(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -325,37 +325,37 @@ impl<'a> PifMut<'a> {
         self
     }
 
-    /// Sets: Whether disallow unplug holds.
+    /// Sets: Whether it must stay up.
     pub fn set_disallow_unplug(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pif::DISALLOW_UNPLUG, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Gateway.
+    /// Sets: IPv4 gateway.
     pub fn set_gateway(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::GATEWAY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Host.
+    /// Sets: Host that has it.
     pub fn set_host(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::pif::HOST, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Igmp snooping status.
+    /// Sets: Whether multicast snooping is on.
     pub fn set_igmp_snooping_status(&mut self, value: crate::PifIgmpStatus) -> &mut Self {
         self.0.set(fields::pif::IGMP_SNOOPING_STATUS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ip configuration mode.
+    /// Sets: Where the IPv4 address comes from.
     pub fn set_ip_configuration_mode(&mut self, value: crate::IpConfigurationMode) -> &mut Self {
         self.0.set(fields::pif::IP_CONFIGURATION_MODE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ipv6 configuration mode.
+    /// Sets: Where the IPv6 address comes from.
     pub fn set_ipv6_configuration_mode(
         &mut self,
         value: crate::Ipv6ConfigurationMode,
@@ -364,37 +364,37 @@ impl<'a> PifMut<'a> {
         self
     }
 
-    /// Sets: Ipv6 gateway.
+    /// Sets: IPv6 gateway.
     pub fn set_ipv6_gateway(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::IPV6_GATEWAY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether managed holds.
+    /// Sets: Whether the pool sets it up.
     pub fn set_managed(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pif::MANAGED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether management holds.
+    /// Sets: Whether it carries the host's management address.
     pub fn set_management(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pif::MANAGEMENT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: The metrics of this PIF.
+    /// Sets: Its metrics.
     pub fn set_metrics(&mut self, value: crate::Ref<crate::tag::PifMetrics>) -> &mut Self {
         self.0.set(fields::pif::METRICS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Netmask.
+    /// Sets: IPv4 netmask.
     pub fn set_netmask(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pif::NETMASK, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Network.
+    /// Sets: Network it is on.
     pub fn set_network(&mut self, value: crate::Ref<crate::tag::Network>) -> &mut Self {
         self.0.set(fields::pif::NETWORK, crate::IntoValue::into_value(value));
         self
@@ -430,19 +430,19 @@ impl<'a> PifMut<'a> {
         self.0.map_remove(fields::pif::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether physical holds.
+    /// Sets: Whether it is a physical card.
     pub fn set_physical(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pif::PHYSICAL, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Primary address type.
+    /// Sets: Which of its addresses is the host's.
     pub fn set_primary_address_type(&mut self, value: crate::PrimaryAddressType) -> &mut Self {
         self.0.set(fields::pif::PRIMARY_ADDRESS_TYPE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Properties.
+    /// Sets: Settings of the interface, such as `gro`.
     pub fn set_properties(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,

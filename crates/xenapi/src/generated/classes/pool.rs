@@ -37,7 +37,7 @@ impl<'a> Pool<'a> {
         self.0.set_of(fields::pool::ALLOWED_OPERATIONS)
     }
 
-    /// Whether auto update vm secureboot certificates holds. Not settled.
+    /// Whether VMs take new secure boot certificates by themselves. Not settled.
     pub fn auto_update_vm_secureboot_certificates(self) -> bool {
         self.0
             .get(fields::pool::AUTO_UPDATE_VM_SECUREBOOT_CERTIFICATES)
@@ -50,27 +50,27 @@ impl<'a> Pool<'a> {
         self.0.map_of(fields::pool::BLOBS)
     }
 
-    /// Whether client certificate auth enabled holds.
+    /// Whether holders of a client certificate may log in.
     pub fn client_certificate_auth_enabled(self) -> bool {
         self.0.get(fields::pool::CLIENT_CERTIFICATE_AUTH_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Client certificate auth name.
+    /// Name that a client certificate must carry.
     pub fn client_certificate_auth_name(self) -> &'a str {
         self.0.get(fields::pool::CLIENT_CERTIFICATE_AUTH_NAME).as_str().unwrap_or_default()
     }
 
-    /// Whether coordinator bias holds.
+    /// Whether placement prefers to keep VMs off the coordinator.
     pub fn coordinator_bias(self) -> bool {
         self.0.get(fields::pool::COORDINATOR_BIAS).as_bool().unwrap_or_default()
     }
 
-    /// Cpu info.
+    /// CPU features common to all hosts, and the counts of CPUs and sockets.
     pub fn cpu_info(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::CPU_INFO)
     }
 
-    /// Crash dump SR.
+    /// SR for crash dumps of VMs.
     pub fn crash_dump_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::pool::CRASH_DUMP_SR).as_opaque().unwrap_or_default().into()
     }
@@ -80,142 +80,142 @@ impl<'a> Pool<'a> {
         self.0.map_of(fields::pool::CURRENT_OPERATIONS)
     }
 
-    /// Custom uefi certificates. Not settled.
+    /// UEFI certificates given by the administrator, base64 of a tarball. Not settled.
     pub fn custom_uefi_certificates(self) -> &'a str {
         self.0.get(fields::pool::CUSTOM_UEFI_CERTIFICATES).as_str().unwrap_or_default()
     }
 
-    /// Default SR.
+    /// SR for new VDIs when none is named.
     pub fn default_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::pool::DEFAULT_SR).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether ext auth cache enabled holds. Not settled.
+    /// Whether answers of the external directory are remembered. Not settled.
     pub fn ext_auth_cache_enabled(self) -> bool {
         self.0.get(fields::pool::EXT_AUTH_CACHE_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Ext auth cache expiry. Not settled.
+    /// Seconds for which an answer of the directory is remembered. Not settled.
     pub fn ext_auth_cache_expiry(self) -> i64 {
         self.0.get(fields::pool::EXT_AUTH_CACHE_EXPIRY).as_int().unwrap_or_default()
     }
 
-    /// Ext auth cache size. Not settled.
+    /// Most answers of the directory that are remembered. Not settled.
     pub fn ext_auth_cache_size(self) -> i64 {
         self.0.get(fields::pool::EXT_AUTH_CACHE_SIZE).as_int().unwrap_or_default()
     }
 
-    /// Ext auth max threads. Not settled.
+    /// Most questions asked of the directory at once. Not settled.
     pub fn ext_auth_max_threads(self) -> i64 {
         self.0.get(fields::pool::EXT_AUTH_MAX_THREADS).as_int().unwrap_or_default()
     }
 
-    /// Guest agent config.
+    /// Settings that guest agents read.
     pub fn guest_agent_config(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::GUEST_AGENT_CONFIG)
     }
 
-    /// Gui config.
+    /// Keys that graphical clients share.
     pub fn gui_config(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::GUI_CONFIG)
     }
 
-    /// Whether ha allow overcommit holds.
+    /// Whether more VMs may be protected than can be restarted.
     pub fn ha_allow_overcommit(self) -> bool {
         self.0.get(fields::pool::HA_ALLOW_OVERCOMMIT).as_bool().unwrap_or_default()
     }
 
-    /// Ha cluster stack.
+    /// Cluster stack that HA uses.
     pub fn ha_cluster_stack(self) -> &'a str {
         self.0.get(fields::pool::HA_CLUSTER_STACK).as_str().unwrap_or_default()
     }
 
-    /// Ha configuration.
+    /// Settings given when HA was enabled.
     pub fn ha_configuration(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::HA_CONFIGURATION)
     }
 
-    /// Whether ha enabled holds.
+    /// Whether HA is on.
     pub fn ha_enabled(self) -> bool {
         self.0.get(fields::pool::HA_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Ha host failures to tolerate.
+    /// Host failures whose VMs HA promises to restart.
     pub fn ha_host_failures_to_tolerate(self) -> i64 {
         self.0.get(fields::pool::HA_HOST_FAILURES_TO_TOLERATE).as_int().unwrap_or_default()
     }
 
-    /// Whether ha overcommitted holds.
+    /// Whether the promise could not be kept now.
     pub fn ha_overcommitted(self) -> bool {
         self.0.get(fields::pool::HA_OVERCOMMITTED).as_bool().unwrap_or_default()
     }
 
-    /// Ha plan exists for.
+    /// Host failures for which a restart plan exists now.
     pub fn ha_plan_exists_for(self) -> i64 {
         self.0.get(fields::pool::HA_PLAN_EXISTS_FOR).as_int().unwrap_or_default()
     }
 
-    /// Whether ha reboot vm on internal shutdown holds. Not settled.
+    /// Whether HA starts a VM again that its guest shut down. Not settled.
     pub fn ha_reboot_vm_on_internal_shutdown(self) -> bool {
         self.0.get(fields::pool::HA_REBOOT_VM_ON_INTERNAL_SHUTDOWN).as_bool().unwrap_or_default()
     }
 
-    /// Ha statefiles.
+    /// VDIs that carry HA's state.
     pub fn ha_statefiles(self) -> SetRef<'a> {
         self.0.set_of(fields::pool::HA_STATEFILES)
     }
 
-    /// Health check config.
+    /// Settings of the health check service.
     pub fn health_check_config(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::HEALTH_CHECK_CONFIG)
     }
 
-    /// Whether igmp snooping enabled holds.
+    /// Whether bridges send multicast only where it is wanted.
     pub fn igmp_snooping_enabled(self) -> bool {
         self.0.get(fields::pool::IGMP_SNOOPING_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// True if this pool is psr pending.
+    /// Whether a rotation of the pool's secret is unfinished.
     pub fn is_psr_pending(self) -> bool {
         self.0.get(fields::pool::IS_PSR_PENDING).as_bool().unwrap_or_default()
     }
 
-    /// Last update sync. Not settled.
+    /// When updates were last fetched. Not settled.
     pub fn last_update_sync(self) -> Timestamp {
         self.0.get(fields::pool::LAST_UPDATE_SYNC).as_time().unwrap_or_default()
     }
 
-    /// License server. Not settled.
+    /// Address and port of the licence server. Not settled.
     pub fn license_server(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::LICENSE_SERVER)
     }
 
-    /// Whether limit console sessions holds. Not settled.
+    /// Whether a console admits one viewer at a time. Not settled.
     pub fn limit_console_sessions(self) -> bool {
         self.0.get(fields::pool::LIMIT_CONSOLE_SESSIONS).as_bool().unwrap_or_default()
     }
 
-    /// Whether live patching disabled holds.
+    /// Whether updates are never applied live.
     pub fn live_patching_disabled(self) -> bool {
         self.0.get(fields::pool::LIVE_PATCHING_DISABLED).as_bool().unwrap_or_default()
     }
 
-    /// Local auth max threads. Not settled.
+    /// Most local logins checked at once. Not settled.
     pub fn local_auth_max_threads(self) -> i64 {
         self.0.get(fields::pool::LOCAL_AUTH_MAX_THREADS).as_int().unwrap_or_default()
     }
 
-    /// Master.
+    /// The coordinator.
     pub fn master(self) -> Ref<tag::Host> {
         self.0.get(fields::pool::MASTER).as_opaque().unwrap_or_default().into()
     }
 
-    /// Metadata VDIs.
+    /// VDIs that carry a copy of the pool's metadata.
     pub fn metadata_vdis(self) -> SetRef<'a> {
         self.0.set_of(fields::pool::METADATA_VDIS)
     }
 
-    /// Whether migration compression holds. Not settled.
+    /// Whether memory is compressed during migration unless the caller says otherwise. Not settled.
     pub fn migration_compression(self) -> bool {
         self.0.get(fields::pool::MIGRATION_COMPRESSION).as_bool().unwrap_or_default()
     }
@@ -235,52 +235,52 @@ impl<'a> Pool<'a> {
         self.0.map_of(fields::pool::OTHER_CONFIG)
     }
 
-    /// Whether policy no vendor device holds. Deprecated.
+    /// Whether new Windows VMs are made without the device that fetches drivers. Deprecated.
     pub fn policy_no_vendor_device(self) -> bool {
         self.0.get(fields::pool::POLICY_NO_VENDOR_DEVICE).as_bool().unwrap_or_default()
     }
 
-    /// Recommendations. Not settled.
+    /// Limits that clients should respect. Not settled.
     pub fn recommendations(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::RECOMMENDATIONS)
     }
 
-    /// Whether redo log enabled holds.
+    /// Whether changes are also written to a log on shared storage.
     pub fn redo_log_enabled(self) -> bool {
         self.0.get(fields::pool::REDO_LOG_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Redo log vdi.
+    /// VDI of that log.
     pub fn redo_log_vdi(self) -> Ref<tag::Vdi> {
         self.0.get(fields::pool::REDO_LOG_VDI).as_opaque().unwrap_or_default().into()
     }
 
-    /// Repositories.
+    /// Update repositories in use.
     pub fn repositories(self) -> SetRef<'a> {
         self.0.set_of(fields::pool::REPOSITORIES)
     }
 
-    /// Repository proxy password.
+    /// Password for the proxy to the repositories.
     pub fn repository_proxy_password(self) -> Ref<tag::Secret> {
         self.0.get(fields::pool::REPOSITORY_PROXY_PASSWORD).as_opaque().unwrap_or_default().into()
     }
 
-    /// Repository proxy url.
+    /// Proxy through which the repositories are reached.
     pub fn repository_proxy_url(self) -> &'a str {
         self.0.get(fields::pool::REPOSITORY_PROXY_URL).as_str().unwrap_or_default()
     }
 
-    /// Repository proxy username.
+    /// User for the proxy to the repositories.
     pub fn repository_proxy_username(self) -> &'a str {
         self.0.get(fields::pool::REPOSITORY_PROXY_USERNAME).as_str().unwrap_or_default()
     }
 
-    /// Restrictions.
+    /// Features that the edition leaves out.
     pub fn restrictions(self) -> MapRef<'a> {
         self.0.map_of(fields::pool::RESTRICTIONS)
     }
 
-    /// Suspend image SR.
+    /// SR for memory images of suspended VMs.
     pub fn suspend_image_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::pool::SUSPEND_IMAGE_SR).as_opaque().unwrap_or_default().into()
     }
@@ -290,42 +290,42 @@ impl<'a> Pool<'a> {
         self.0.set_of(fields::pool::TAGS)
     }
 
-    /// Telemetry frequency. Not settled.
+    /// How often telemetry is collected. Not settled.
     pub fn telemetry_frequency(self) -> crate::TelemetryFrequency {
         FromValue::from_value(self.0.get(fields::pool::TELEMETRY_FREQUENCY)).unwrap_or_default()
     }
 
-    /// Telemetry next collection. Not settled.
+    /// When telemetry is collected next. Not settled.
     pub fn telemetry_next_collection(self) -> Timestamp {
         self.0.get(fields::pool::TELEMETRY_NEXT_COLLECTION).as_time().unwrap_or_default()
     }
 
-    /// Telemetry uuid. Not settled.
+    /// Identity under which telemetry is sent. Not settled.
     pub fn telemetry_uuid(self) -> Ref<tag::Secret> {
         self.0.get(fields::pool::TELEMETRY_UUID).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether tls verification enabled holds.
+    /// Whether members check each other's certificates.
     pub fn tls_verification_enabled(self) -> bool {
         self.0.get(fields::pool::TLS_VERIFICATION_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Uefi certificates.
+    /// UEFI certificates in effect, base64 of a tarball.
     pub fn uefi_certificates(self) -> &'a str {
         self.0.get(fields::pool::UEFI_CERTIFICATES).as_str().unwrap_or_default()
     }
 
-    /// Update sync day. Not settled.
+    /// Day on which updates are fetched. Not settled.
     pub fn update_sync_day(self) -> i64 {
         self.0.get(fields::pool::UPDATE_SYNC_DAY).as_int().unwrap_or_default()
     }
 
-    /// Whether update sync enabled holds. Not settled.
+    /// Whether updates are fetched regularly. Not settled.
     pub fn update_sync_enabled(self) -> bool {
         self.0.get(fields::pool::UPDATE_SYNC_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Update sync frequency. Not settled.
+    /// How often updates are fetched. Not settled.
     pub fn update_sync_frequency(self) -> crate::UpdateSyncFrequency {
         FromValue::from_value(self.0.get(fields::pool::UPDATE_SYNC_FREQUENCY)).unwrap_or_default()
     }
@@ -335,32 +335,32 @@ impl<'a> Pool<'a> {
         self.0.uuid()
     }
 
-    /// Vm console idle timeout. Not settled.
+    /// Seconds after which an idle console is closed; 0 is never. Not settled.
     pub fn vm_console_idle_timeout(self) -> i64 {
         self.0.get(fields::pool::VM_CONSOLE_IDLE_TIMEOUT).as_int().unwrap_or_default()
     }
 
-    /// Vswitch controller. Deprecated.
+    /// Address of the controller of the virtual switches. Deprecated.
     pub fn vswitch_controller(self) -> &'a str {
         self.0.get(fields::pool::VSWITCH_CONTROLLER).as_str().unwrap_or_default()
     }
 
-    /// Whether wlb enabled holds.
+    /// Whether the workload balancer is asked.
     pub fn wlb_enabled(self) -> bool {
         self.0.get(fields::pool::WLB_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Wlb url.
+    /// Address of the workload balancer.
     pub fn wlb_url(self) -> &'a str {
         self.0.get(fields::pool::WLB_URL).as_str().unwrap_or_default()
     }
 
-    /// Wlb username.
+    /// User for the workload balancer.
     pub fn wlb_username(self) -> &'a str {
         self.0.get(fields::pool::WLB_USERNAME).as_str().unwrap_or_default()
     }
 
-    /// Whether wlb verify cert holds. Deprecated.
+    /// Whether the balancer's certificate is checked. Deprecated.
     pub fn wlb_verify_cert(self) -> bool {
         self.0.get(fields::pool::WLB_VERIFY_CERT).as_bool().unwrap_or_default()
     }
@@ -382,7 +382,7 @@ impl<'a> PoolMut<'a> {
         Pool(self.0)
     }
 
-    /// Sets: Whether auto update vm secureboot certificates holds.
+    /// Sets: Whether VMs take new secure boot certificates by themselves.
     pub fn set_auto_update_vm_secureboot_certificates(&mut self, value: bool) -> &mut Self {
         self.0.set(
             fields::pool::AUTO_UPDATE_VM_SECUREBOOT_CERTIFICATES,
@@ -421,7 +421,7 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::BLOBS, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether client certificate auth enabled holds.
+    /// Sets: Whether holders of a client certificate may log in.
     pub fn set_client_certificate_auth_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(
             fields::pool::CLIENT_CERTIFICATE_AUTH_ENABLED,
@@ -430,19 +430,19 @@ impl<'a> PoolMut<'a> {
         self
     }
 
-    /// Sets: Client certificate auth name.
+    /// Sets: Name that a client certificate must carry.
     pub fn set_client_certificate_auth_name(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::CLIENT_CERTIFICATE_AUTH_NAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether coordinator bias holds.
+    /// Sets: Whether placement prefers to keep VMs off the coordinator.
     pub fn set_coordinator_bias(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::COORDINATOR_BIAS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Cpu info.
+    /// Sets: CPU features common to all hosts, and the counts of CPUs and sockets.
     pub fn set_cpu_info(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -468,7 +468,7 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::CPU_INFO, &Value::Str(key.into()))
     }
 
-    /// Sets: Crash dump SR.
+    /// Sets: SR for crash dumps of VMs.
     pub fn set_crash_dump_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::pool::CRASH_DUMP_SR, crate::IntoValue::into_value(value));
         self
@@ -504,43 +504,43 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Custom uefi certificates.
+    /// Sets: UEFI certificates given by the administrator, base64 of a tarball.
     pub fn set_custom_uefi_certificates(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::CUSTOM_UEFI_CERTIFICATES, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Default SR.
+    /// Sets: SR for new VDIs when none is named.
     pub fn set_default_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::pool::DEFAULT_SR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether ext auth cache enabled holds.
+    /// Sets: Whether answers of the external directory are remembered.
     pub fn set_ext_auth_cache_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::EXT_AUTH_CACHE_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ext auth cache expiry.
+    /// Sets: Seconds for which an answer of the directory is remembered.
     pub fn set_ext_auth_cache_expiry(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::EXT_AUTH_CACHE_EXPIRY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ext auth cache size.
+    /// Sets: Most answers of the directory that are remembered.
     pub fn set_ext_auth_cache_size(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::EXT_AUTH_CACHE_SIZE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ext auth max threads.
+    /// Sets: Most questions asked of the directory at once.
     pub fn set_ext_auth_max_threads(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::EXT_AUTH_MAX_THREADS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Guest agent config.
+    /// Sets: Settings that guest agents read.
     pub fn set_guest_agent_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -570,7 +570,7 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::GUEST_AGENT_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Gui config.
+    /// Sets: Keys that graphical clients share.
     pub fn set_gui_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -600,19 +600,19 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::GUI_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether ha allow overcommit holds.
+    /// Sets: Whether more VMs may be protected than can be restarted.
     pub fn set_ha_allow_overcommit(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::HA_ALLOW_OVERCOMMIT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ha cluster stack.
+    /// Sets: Cluster stack that HA uses.
     pub fn set_ha_cluster_stack(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::HA_CLUSTER_STACK, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Ha configuration.
+    /// Sets: Settings given when HA was enabled.
     pub fn set_ha_configuration(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -642,31 +642,31 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::HA_CONFIGURATION, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether ha enabled holds.
+    /// Sets: Whether HA is on.
     pub fn set_ha_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::HA_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ha host failures to tolerate.
+    /// Sets: Host failures whose VMs HA promises to restart.
     pub fn set_ha_host_failures_to_tolerate(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::HA_HOST_FAILURES_TO_TOLERATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether ha overcommitted holds.
+    /// Sets: Whether the promise could not be kept now.
     pub fn set_ha_overcommitted(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::HA_OVERCOMMITTED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ha plan exists for.
+    /// Sets: Host failures for which a restart plan exists now.
     pub fn set_ha_plan_exists_for(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::HA_PLAN_EXISTS_FOR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether ha reboot vm on internal shutdown holds.
+    /// Sets: Whether HA starts a VM again that its guest shut down.
     pub fn set_ha_reboot_vm_on_internal_shutdown(&mut self, value: bool) -> &mut Self {
         self.0.set(
             fields::pool::HA_REBOOT_VM_ON_INTERNAL_SHUTDOWN,
@@ -675,7 +675,7 @@ impl<'a> PoolMut<'a> {
         self
     }
 
-    /// Sets: Ha statefiles.
+    /// Sets: VDIs that carry HA's state.
     pub fn set_ha_statefiles(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -697,7 +697,7 @@ impl<'a> PoolMut<'a> {
         self.0.set_remove(fields::pool::HA_STATEFILES, &Value::Str(item.into()))
     }
 
-    /// Sets: Health check config.
+    /// Sets: Settings of the health check service.
     pub fn set_health_check_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -727,25 +727,25 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::HEALTH_CHECK_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether igmp snooping enabled holds.
+    /// Sets: Whether bridges send multicast only where it is wanted.
     pub fn set_igmp_snooping_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::IGMP_SNOOPING_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this pool is psr pending.
+    /// Sets: Whether a rotation of the pool's secret is unfinished.
     pub fn set_is_psr_pending(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::IS_PSR_PENDING, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Last update sync.
+    /// Sets: When updates were last fetched.
     pub fn set_last_update_sync(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::pool::LAST_UPDATE_SYNC, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: License server.
+    /// Sets: Address and port of the licence server.
     pub fn set_license_server(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -775,31 +775,31 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::LICENSE_SERVER, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether limit console sessions holds.
+    /// Sets: Whether a console admits one viewer at a time.
     pub fn set_limit_console_sessions(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::LIMIT_CONSOLE_SESSIONS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether live patching disabled holds.
+    /// Sets: Whether updates are never applied live.
     pub fn set_live_patching_disabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::LIVE_PATCHING_DISABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Local auth max threads.
+    /// Sets: Most local logins checked at once.
     pub fn set_local_auth_max_threads(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::LOCAL_AUTH_MAX_THREADS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Master.
+    /// Sets: The coordinator.
     pub fn set_master(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::pool::MASTER, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether migration compression holds.
+    /// Sets: Whether memory is compressed during migration unless the caller says otherwise.
     pub fn set_migration_compression(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::MIGRATION_COMPRESSION, crate::IntoValue::into_value(value));
         self
@@ -847,13 +847,13 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether policy no vendor device holds.
+    /// Sets: Whether new Windows VMs are made without the device that fetches drivers.
     pub fn set_policy_no_vendor_device(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::POLICY_NO_VENDOR_DEVICE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Recommendations.
+    /// Sets: Limits that clients should respect.
     pub fn set_recommendations(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -883,19 +883,19 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::RECOMMENDATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether redo log enabled holds.
+    /// Sets: Whether changes are also written to a log on shared storage.
     pub fn set_redo_log_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::REDO_LOG_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Redo log vdi.
+    /// Sets: VDI of that log.
     pub fn set_redo_log_vdi(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::pool::REDO_LOG_VDI, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Repositories.
+    /// Sets: Update repositories in use.
     pub fn set_repositories(
         &mut self,
         items: impl IntoIterator<Item = crate::Ref<crate::tag::Repository>>,
@@ -917,7 +917,7 @@ impl<'a> PoolMut<'a> {
         self.0.set_remove(fields::pool::REPOSITORIES, &crate::IntoValue::into_value(item))
     }
 
-    /// Sets: Repository proxy password.
+    /// Sets: Password for the proxy to the repositories.
     pub fn set_repository_proxy_password(
         &mut self,
         value: crate::Ref<crate::tag::Secret>,
@@ -926,19 +926,19 @@ impl<'a> PoolMut<'a> {
         self
     }
 
-    /// Sets: Repository proxy url.
+    /// Sets: Proxy through which the repositories are reached.
     pub fn set_repository_proxy_url(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::REPOSITORY_PROXY_URL, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Repository proxy username.
+    /// Sets: User for the proxy to the repositories.
     pub fn set_repository_proxy_username(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::REPOSITORY_PROXY_USERNAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Restrictions.
+    /// Sets: Features that the edition leaves out.
     pub fn set_restrictions(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -968,7 +968,7 @@ impl<'a> PoolMut<'a> {
         self.0.map_remove(fields::pool::RESTRICTIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Suspend image SR.
+    /// Sets: SR for memory images of suspended VMs.
     pub fn set_suspend_image_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::pool::SUSPEND_IMAGE_SR, crate::IntoValue::into_value(value));
         self
@@ -993,85 +993,85 @@ impl<'a> PoolMut<'a> {
         self.0.set_remove(fields::pool::TAGS, &Value::Str(item.into()))
     }
 
-    /// Sets: Telemetry frequency.
+    /// Sets: How often telemetry is collected.
     pub fn set_telemetry_frequency(&mut self, value: crate::TelemetryFrequency) -> &mut Self {
         self.0.set(fields::pool::TELEMETRY_FREQUENCY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Telemetry next collection.
+    /// Sets: When telemetry is collected next.
     pub fn set_telemetry_next_collection(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::pool::TELEMETRY_NEXT_COLLECTION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Telemetry uuid.
+    /// Sets: Identity under which telemetry is sent.
     pub fn set_telemetry_uuid(&mut self, value: crate::Ref<crate::tag::Secret>) -> &mut Self {
         self.0.set(fields::pool::TELEMETRY_UUID, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether tls verification enabled holds.
+    /// Sets: Whether members check each other's certificates.
     pub fn set_tls_verification_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::TLS_VERIFICATION_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Uefi certificates.
+    /// Sets: UEFI certificates in effect, base64 of a tarball.
     pub fn set_uefi_certificates(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::UEFI_CERTIFICATES, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Update sync day.
+    /// Sets: Day on which updates are fetched.
     pub fn set_update_sync_day(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::UPDATE_SYNC_DAY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether update sync enabled holds.
+    /// Sets: Whether updates are fetched regularly.
     pub fn set_update_sync_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::UPDATE_SYNC_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Update sync frequency.
+    /// Sets: How often updates are fetched.
     pub fn set_update_sync_frequency(&mut self, value: crate::UpdateSyncFrequency) -> &mut Self {
         self.0.set(fields::pool::UPDATE_SYNC_FREQUENCY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Vm console idle timeout.
+    /// Sets: Seconds after which an idle console is closed; 0 is never.
     pub fn set_vm_console_idle_timeout(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool::VM_CONSOLE_IDLE_TIMEOUT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Vswitch controller.
+    /// Sets: Address of the controller of the virtual switches.
     pub fn set_vswitch_controller(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::VSWITCH_CONTROLLER, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether wlb enabled holds.
+    /// Sets: Whether the workload balancer is asked.
     pub fn set_wlb_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::WLB_ENABLED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Wlb url.
+    /// Sets: Address of the workload balancer.
     pub fn set_wlb_url(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::WLB_URL, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Wlb username.
+    /// Sets: User for the workload balancer.
     pub fn set_wlb_username(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool::WLB_USERNAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether wlb verify cert holds.
+    /// Sets: Whether the balancer's certificate is checked.
     pub fn set_wlb_verify_cert(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool::WLB_VERIFY_CERT, crate::IntoValue::into_value(value));
         self

@@ -32,12 +32,12 @@ impl<'a> PoolPatch<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// After apply guidance.
+    /// What to do after applying it.
     pub fn after_apply_guidance(self) -> SetRef<'a> {
         self.0.set_of(fields::pool_patch::AFTER_APPLY_GUIDANCE)
     }
 
-    /// Host patches.
+    /// Hosts it is applied to.
     pub fn host_patches(self) -> SetRef<'a> {
         self.0.set_of(fields::pool_patch::HOST_PATCHES)
     }
@@ -57,17 +57,17 @@ impl<'a> PoolPatch<'a> {
         self.0.map_of(fields::pool_patch::OTHER_CONFIG)
     }
 
-    /// Whether pool applied holds.
+    /// Whether it is applied to all hosts.
     pub fn pool_applied(self) -> bool {
         self.0.get(fields::pool_patch::POOL_APPLIED).as_bool().unwrap_or_default()
     }
 
-    /// Pool update.
+    /// Update that stands for it.
     pub fn pool_update(self) -> Ref<tag::PoolUpdate> {
         self.0.get(fields::pool_patch::POOL_UPDATE).as_opaque().unwrap_or_default().into()
     }
 
-    /// Size.
+    /// Size of its file in bytes.
     pub fn size(self) -> i64 {
         self.0.get(fields::pool_patch::SIZE).as_int().unwrap_or_default()
     }
@@ -77,7 +77,7 @@ impl<'a> PoolPatch<'a> {
         self.0.uuid()
     }
 
-    /// Version.
+    /// Version of the patch.
     pub fn version(self) -> &'a str {
         self.0.get(fields::pool_patch::VERSION).as_str().unwrap_or_default()
     }
@@ -99,7 +99,7 @@ impl<'a> PoolPatchMut<'a> {
         PoolPatch(self.0)
     }
 
-    /// Sets: After apply guidance.
+    /// Sets: What to do after applying it.
     pub fn set_after_apply_guidance(
         &mut self,
         items: impl IntoIterator<Item = crate::AfterApplyGuidance>,
@@ -169,25 +169,25 @@ impl<'a> PoolPatchMut<'a> {
         self.0.map_remove(fields::pool_patch::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether pool applied holds.
+    /// Sets: Whether it is applied to all hosts.
     pub fn set_pool_applied(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool_patch::POOL_APPLIED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Pool update.
+    /// Sets: Update that stands for it.
     pub fn set_pool_update(&mut self, value: crate::Ref<crate::tag::PoolUpdate>) -> &mut Self {
         self.0.set(fields::pool_patch::POOL_UPDATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Size.
+    /// Sets: Size of its file in bytes.
     pub fn set_size(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool_patch::SIZE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Version.
+    /// Sets: Version of the patch.
     pub fn set_version(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool_patch::VERSION, Value::Str(value.into()));
         self

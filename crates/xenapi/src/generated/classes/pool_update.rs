@@ -32,27 +32,27 @@ impl<'a> PoolUpdate<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// After apply guidance.
+    /// What to do after applying it.
     pub fn after_apply_guidance(self) -> SetRef<'a> {
         self.0.set_of(fields::pool_update::AFTER_APPLY_GUIDANCE)
     }
 
-    /// Whether enforce homogeneity holds.
+    /// Whether all hosts must have it.
     pub fn enforce_homogeneity(self) -> bool {
         self.0.get(fields::pool_update::ENFORCE_HOMOGENEITY).as_bool().unwrap_or_default()
     }
 
-    /// Hosts.
+    /// Hosts it is applied to.
     pub fn hosts(self) -> SetRef<'a> {
         self.0.set_of(fields::pool_update::HOSTS)
     }
 
-    /// Installation size.
+    /// Bytes it takes when installed.
     pub fn installation_size(self) -> i64 {
         self.0.get(fields::pool_update::INSTALLATION_SIZE).as_int().unwrap_or_default()
     }
 
-    /// Key.
+    /// Key it is signed with.
     pub fn key(self) -> &'a str {
         self.0.get(fields::pool_update::KEY).as_str().unwrap_or_default()
     }
@@ -77,12 +77,12 @@ impl<'a> PoolUpdate<'a> {
         self.0.uuid()
     }
 
-    /// Vdi.
+    /// VDI that holds it.
     pub fn vdi(self) -> Ref<tag::Vdi> {
         self.0.get(fields::pool_update::VDI).as_opaque().unwrap_or_default().into()
     }
 
-    /// Version.
+    /// Version of the update.
     pub fn version(self) -> &'a str {
         self.0.get(fields::pool_update::VERSION).as_str().unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl<'a> PoolUpdateMut<'a> {
         PoolUpdate(self.0)
     }
 
-    /// Sets: After apply guidance.
+    /// Sets: What to do after applying it.
     pub fn set_after_apply_guidance(
         &mut self,
         items: impl IntoIterator<Item = crate::UpdateAfterApplyGuidance>,
@@ -132,19 +132,19 @@ impl<'a> PoolUpdateMut<'a> {
         )
     }
 
-    /// Sets: Whether enforce homogeneity holds.
+    /// Sets: Whether all hosts must have it.
     pub fn set_enforce_homogeneity(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::pool_update::ENFORCE_HOMOGENEITY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Installation size.
+    /// Sets: Bytes it takes when installed.
     pub fn set_installation_size(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::pool_update::INSTALLATION_SIZE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Key.
+    /// Sets: Key it is signed with.
     pub fn set_key(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool_update::KEY, Value::Str(value.into()));
         self
@@ -192,13 +192,13 @@ impl<'a> PoolUpdateMut<'a> {
         self.0.map_remove(fields::pool_update::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Vdi.
+    /// Sets: VDI that holds it.
     pub fn set_vdi(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::pool_update::VDI, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Version.
+    /// Sets: Version of the update.
     pub fn set_version(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::pool_update::VERSION, Value::Str(value.into()));
         self

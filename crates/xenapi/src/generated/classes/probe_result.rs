@@ -27,22 +27,22 @@ impl<'a> ProbeResult<'a> {
         self.0
     }
 
-    /// Whether complete holds.
+    /// Whether the configuration suffices to use the storage.
     pub fn complete(self) -> bool {
         self.0.get(fields::probe_result::COMPLETE).as_bool().unwrap_or_default()
     }
 
-    /// Configuration.
+    /// Device configuration to use or to probe deeper with.
     pub fn configuration(self) -> MapRef<'a> {
         self.0.map_of(fields::probe_result::CONFIGURATION)
     }
 
-    /// Extra info.
+    /// What else the driver learned.
     pub fn extra_info(self) -> MapRef<'a> {
         self.0.map_of(fields::probe_result::EXTRA_INFO)
     }
 
-    /// Sr.
+    /// The SR found there, if there is one.
     pub fn sr(self) -> &'a Value {
         self.0.get(fields::probe_result::SR)
     }
@@ -64,13 +64,13 @@ impl<'a> ProbeResultMut<'a> {
         ProbeResult(self.0)
     }
 
-    /// Sets: Whether complete holds.
+    /// Sets: Whether the configuration suffices to use the storage.
     pub fn set_complete(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::probe_result::COMPLETE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Configuration.
+    /// Sets: Device configuration to use or to probe deeper with.
     pub fn set_configuration(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -100,7 +100,7 @@ impl<'a> ProbeResultMut<'a> {
         self.0.map_remove(fields::probe_result::CONFIGURATION, &Value::Str(key.into()))
     }
 
-    /// Sets: Extra info.
+    /// Sets: What else the driver learned.
     pub fn set_extra_info(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -130,7 +130,7 @@ impl<'a> ProbeResultMut<'a> {
         self.0.map_remove(fields::probe_result::EXTRA_INFO, &Value::Str(key.into()))
     }
 
-    /// Sets: Sr.
+    /// Sets: The SR found there, if there is one.
     pub fn set_sr(&mut self, value: Value) -> &mut Self {
         self.0.set(fields::probe_result::SR, value);
         self

@@ -32,32 +32,32 @@ impl<'a> Session<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// Auth user name.
+    /// Name the user logged in with.
     pub fn auth_user_name(self) -> &'a str {
         self.0.get(fields::session::AUTH_USER_NAME).as_str().unwrap_or_default()
     }
 
-    /// Auth user sid.
+    /// Identity of the user in the directory; empty for local users.
     pub fn auth_user_sid(self) -> &'a str {
         self.0.get(fields::session::AUTH_USER_SID).as_str().unwrap_or_default()
     }
 
-    /// Whether client certificate holds.
+    /// Whether the login was by client certificate.
     pub fn client_certificate(self) -> bool {
         self.0.get(fields::session::CLIENT_CERTIFICATE).as_bool().unwrap_or_default()
     }
 
-    /// True if this session is local superuser.
+    /// Whether it is root's.
     pub fn is_local_superuser(self) -> bool {
         self.0.get(fields::session::IS_LOCAL_SUPERUSER).as_bool().unwrap_or_default()
     }
 
-    /// Last active.
+    /// When it was last used.
     pub fn last_active(self) -> Timestamp {
         self.0.get(fields::session::LAST_ACTIVE).as_time().unwrap_or_default()
     }
 
-    /// Originator.
+    /// What the program called itself.
     pub fn originator(self) -> &'a str {
         self.0.get(fields::session::ORIGINATOR).as_str().unwrap_or_default()
     }
@@ -67,37 +67,37 @@ impl<'a> Session<'a> {
         self.0.map_of(fields::session::OTHER_CONFIG)
     }
 
-    /// Parent.
+    /// Session it was made from.
     pub fn parent(self) -> Ref<tag::Session> {
         self.0.get(fields::session::PARENT).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether pool holds.
+    /// Whether it belongs to another member.
     pub fn pool(self) -> bool {
         self.0.get(fields::session::POOL).as_bool().unwrap_or_default()
     }
 
-    /// Rbac permissions.
+    /// What its roles permit.
     pub fn rbac_permissions(self) -> SetRef<'a> {
         self.0.set_of(fields::session::RBAC_PERMISSIONS)
     }
 
-    /// Subject.
+    /// Subject it logged in as.
     pub fn subject(self) -> Ref<tag::Subject> {
         self.0.get(fields::session::SUBJECT).as_opaque().unwrap_or_default().into()
     }
 
-    /// Tasks.
+    /// Tasks begun in it.
     pub fn tasks(self) -> SetRef<'a> {
         self.0.set_of(fields::session::TASKS)
     }
 
-    /// This host.
+    /// Host that took the login.
     pub fn this_host(self) -> Ref<tag::Host> {
         self.0.get(fields::session::THIS_HOST).as_opaque().unwrap_or_default().into()
     }
 
-    /// This user.
+    /// Old user record.
     pub fn this_user(self) -> Ref<tag::User> {
         self.0.get(fields::session::THIS_USER).as_opaque().unwrap_or_default().into()
     }
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         self.0.uuid()
     }
 
-    /// Validation time.
+    /// When its roles were last checked.
     pub fn validation_time(self) -> Timestamp {
         self.0.get(fields::session::VALIDATION_TIME).as_time().unwrap_or_default()
     }
@@ -129,37 +129,37 @@ impl<'a> SessionMut<'a> {
         Session(self.0)
     }
 
-    /// Sets: Auth user name.
+    /// Sets: Name the user logged in with.
     pub fn set_auth_user_name(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::session::AUTH_USER_NAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Auth user sid.
+    /// Sets: Identity of the user in the directory; empty for local users.
     pub fn set_auth_user_sid(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::session::AUTH_USER_SID, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether client certificate holds.
+    /// Sets: Whether the login was by client certificate.
     pub fn set_client_certificate(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::session::CLIENT_CERTIFICATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this session is local superuser.
+    /// Sets: Whether it is root's.
     pub fn set_is_local_superuser(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::session::IS_LOCAL_SUPERUSER, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Last active.
+    /// Sets: When it was last used.
     pub fn set_last_active(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::session::LAST_ACTIVE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Originator.
+    /// Sets: What the program called itself.
     pub fn set_originator(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::session::ORIGINATOR, Value::Str(value.into()));
         self
@@ -195,19 +195,19 @@ impl<'a> SessionMut<'a> {
         self.0.map_remove(fields::session::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Parent.
+    /// Sets: Session it was made from.
     pub fn set_parent(&mut self, value: crate::Ref<crate::tag::Session>) -> &mut Self {
         self.0.set(fields::session::PARENT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether pool holds.
+    /// Sets: Whether it belongs to another member.
     pub fn set_pool(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::session::POOL, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Rbac permissions.
+    /// Sets: What its roles permit.
     pub fn set_rbac_permissions(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -229,25 +229,25 @@ impl<'a> SessionMut<'a> {
         self.0.set_remove(fields::session::RBAC_PERMISSIONS, &Value::Str(item.into()))
     }
 
-    /// Sets: Subject.
+    /// Sets: Subject it logged in as.
     pub fn set_subject(&mut self, value: crate::Ref<crate::tag::Subject>) -> &mut Self {
         self.0.set(fields::session::SUBJECT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: This host.
+    /// Sets: Host that took the login.
     pub fn set_this_host(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::session::THIS_HOST, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: This user.
+    /// Sets: Old user record.
     pub fn set_this_user(&mut self, value: crate::Ref<crate::tag::User>) -> &mut Self {
         self.0.set(fields::session::THIS_USER, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Validation time.
+    /// Sets: When its roles were last checked.
     pub fn set_validation_time(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::session::VALIDATION_TIME, crate::IntoValue::into_value(value));
         self

@@ -32,27 +32,27 @@ impl<'a> Sm<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// Capabilities. Deprecated.
+    /// Old form of the features. Deprecated.
     pub fn capabilities(self) -> SetRef<'a> {
         self.0.set_of(fields::sm::CAPABILITIES)
     }
 
-    /// Configuration.
+    /// Keys the driver takes, with explanations.
     pub fn configuration(self) -> MapRef<'a> {
         self.0.map_of(fields::sm::CONFIGURATION)
     }
 
-    /// Copyright.
+    /// Whose driver it is.
     pub fn copyright(self) -> &'a str {
         self.0.get(fields::sm::COPYRIGHT).as_str().unwrap_or_default()
     }
 
-    /// Driver filename.
+    /// File of the driver.
     pub fn driver_filename(self) -> &'a str {
         self.0.get(fields::sm::DRIVER_FILENAME).as_str().unwrap_or_default()
     }
 
-    /// Features.
+    /// What the driver can do, with a version of each.
     pub fn features(self) -> MapRef<'a> {
         self.0.map_of(fields::sm::FEATURES)
     }
@@ -72,22 +72,22 @@ impl<'a> Sm<'a> {
         self.0.map_of(fields::sm::OTHER_CONFIG)
     }
 
-    /// Required api version.
+    /// Version of the driver interface it needs.
     pub fn required_api_version(self) -> &'a str {
         self.0.get(fields::sm::REQUIRED_API_VERSION).as_str().unwrap_or_default()
     }
 
-    /// Required cluster stack.
+    /// Cluster stacks of which it needs one.
     pub fn required_cluster_stack(self) -> SetRef<'a> {
         self.0.set_of(fields::sm::REQUIRED_CLUSTER_STACK)
     }
 
-    /// Supported image formats. Not settled.
+    /// Image formats it can make, preferred first. Not settled.
     pub fn supported_image_formats(self) -> SetRef<'a> {
         self.0.set_of(fields::sm::SUPPORTED_IMAGE_FORMATS)
     }
 
-    /// Type.
+    /// Word by which SRs name the driver.
     pub fn type_(self) -> &'a str {
         self.0.get(fields::sm::TYPE).as_str().unwrap_or_default()
     }
@@ -97,12 +97,12 @@ impl<'a> Sm<'a> {
         self.0.uuid()
     }
 
-    /// Vendor.
+    /// Who made the driver.
     pub fn vendor(self) -> &'a str {
         self.0.get(fields::sm::VENDOR).as_str().unwrap_or_default()
     }
 
-    /// Version.
+    /// Version of the driver.
     pub fn version(self) -> &'a str {
         self.0.get(fields::sm::VERSION).as_str().unwrap_or_default()
     }
@@ -124,7 +124,7 @@ impl<'a> SmMut<'a> {
         Sm(self.0)
     }
 
-    /// Sets: Capabilities.
+    /// Sets: Old form of the features.
     pub fn set_capabilities(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -146,7 +146,7 @@ impl<'a> SmMut<'a> {
         self.0.set_remove(fields::sm::CAPABILITIES, &Value::Str(item.into()))
     }
 
-    /// Sets: Configuration.
+    /// Sets: Keys the driver takes, with explanations.
     pub fn set_configuration(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -176,19 +176,19 @@ impl<'a> SmMut<'a> {
         self.0.map_remove(fields::sm::CONFIGURATION, &Value::Str(key.into()))
     }
 
-    /// Sets: Copyright.
+    /// Sets: Whose driver it is.
     pub fn set_copyright(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::COPYRIGHT, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Driver filename.
+    /// Sets: File of the driver.
     pub fn set_driver_filename(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::DRIVER_FILENAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Features.
+    /// Sets: What the driver can do, with a version of each.
     pub fn set_features(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, i64)>,
@@ -256,13 +256,13 @@ impl<'a> SmMut<'a> {
         self.0.map_remove(fields::sm::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Required api version.
+    /// Sets: Version of the driver interface it needs.
     pub fn set_required_api_version(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::REQUIRED_API_VERSION, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Required cluster stack.
+    /// Sets: Cluster stacks of which it needs one.
     pub fn set_required_cluster_stack(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -284,7 +284,7 @@ impl<'a> SmMut<'a> {
         self.0.set_remove(fields::sm::REQUIRED_CLUSTER_STACK, &Value::Str(item.into()))
     }
 
-    /// Sets: Supported image formats.
+    /// Sets: Image formats it can make, preferred first.
     pub fn set_supported_image_formats(
         &mut self,
         items: impl IntoIterator<Item = crate::ImageFormatType>,
@@ -306,19 +306,19 @@ impl<'a> SmMut<'a> {
         self.0.set_remove(fields::sm::SUPPORTED_IMAGE_FORMATS, &crate::IntoValue::into_value(item))
     }
 
-    /// Sets: Type.
+    /// Sets: Word by which SRs name the driver.
     pub fn set_type(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::TYPE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Vendor.
+    /// Sets: Who made the driver.
     pub fn set_vendor(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::VENDOR, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Version.
+    /// Sets: Version of the driver.
     pub fn set_version(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sm::VERSION, Value::Str(value.into()));
         self

@@ -32,12 +32,12 @@ impl<'a> Sr<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// PBDs.
+    /// Attachments to hosts.
     pub fn pbds(self) -> SetRef<'a> {
         self.0.set_of(fields::sr::PBDS)
     }
 
-    /// VDIs.
+    /// VDIs on it.
     pub fn vdis(self) -> SetRef<'a> {
         self.0.set_of(fields::sr::VDIS)
     }
@@ -52,12 +52,12 @@ impl<'a> Sr<'a> {
         self.0.map_of(fields::sr::BLOBS)
     }
 
-    /// Whether clustered holds.
+    /// Whether it needs a storage cluster.
     pub fn clustered(self) -> bool {
         self.0.get(fields::sr::CLUSTERED).as_bool().unwrap_or_default()
     }
 
-    /// Content type.
+    /// `iso` for CD images, `user` for disks.
     pub fn content_type(self) -> &'a str {
         self.0.get(fields::sr::CONTENT_TYPE).as_str().unwrap_or_default()
     }
@@ -67,17 +67,17 @@ impl<'a> Sr<'a> {
         self.0.map_of(fields::sr::CURRENT_OPERATIONS)
     }
 
-    /// Introduced by.
+    /// Recovery task that introduced it.
     pub fn introduced_by(self) -> Ref<tag::DrTask> {
         self.0.get(fields::sr::INTRODUCED_BY).as_opaque().unwrap_or_default().into()
     }
 
-    /// True if this SR is tools sr.
+    /// Whether it holds the CD with guest tools.
     pub fn is_tools_sr(self) -> bool {
         self.0.get(fields::sr::IS_TOOLS_SR).as_bool().unwrap_or_default()
     }
 
-    /// Whether local cache enabled holds.
+    /// Whether it caches disk images of other SRs.
     pub fn local_cache_enabled(self) -> bool {
         self.0.get(fields::sr::LOCAL_CACHE_ENABLED).as_bool().unwrap_or_default()
     }
@@ -97,22 +97,22 @@ impl<'a> Sr<'a> {
         self.0.map_of(fields::sr::OTHER_CONFIG)
     }
 
-    /// Physical size.
+    /// Bytes it can hold.
     pub fn physical_size(self) -> i64 {
         self.0.get(fields::sr::PHYSICAL_SIZE).as_int().unwrap_or_default()
     }
 
-    /// Physical utilisation.
+    /// Bytes in use.
     pub fn physical_utilisation(self) -> i64 {
         self.0.get(fields::sr::PHYSICAL_UTILISATION).as_int().unwrap_or_default()
     }
 
-    /// Whether shared holds.
+    /// Whether several hosts may attach it.
     pub fn shared(self) -> bool {
         self.0.get(fields::sr::SHARED).as_bool().unwrap_or_default()
     }
 
-    /// Sm config.
+    /// Keys for the driver.
     pub fn sm_config(self) -> MapRef<'a> {
         self.0.map_of(fields::sr::SM_CONFIG)
     }
@@ -122,7 +122,7 @@ impl<'a> Sr<'a> {
         self.0.set_of(fields::sr::TAGS)
     }
 
-    /// Type.
+    /// Name of the driver.
     pub fn type_(self) -> &'a str {
         self.0.get(fields::sr::TYPE).as_str().unwrap_or_default()
     }
@@ -132,7 +132,7 @@ impl<'a> Sr<'a> {
         self.0.uuid()
     }
 
-    /// Virtual allocation.
+    /// Sum of the virtual sizes of its VDIs, bytes.
     pub fn virtual_allocation(self) -> i64 {
         self.0.get(fields::sr::VIRTUAL_ALLOCATION).as_int().unwrap_or_default()
     }
@@ -184,13 +184,13 @@ impl<'a> SrMut<'a> {
         self.0.map_remove(fields::sr::BLOBS, &Value::Str(key.into()))
     }
 
-    /// Sets: Whether clustered holds.
+    /// Sets: Whether it needs a storage cluster.
     pub fn set_clustered(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::sr::CLUSTERED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Content type.
+    /// Sets: `iso` for CD images, `user` for disks.
     pub fn set_content_type(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sr::CONTENT_TYPE, Value::Str(value.into()));
         self
@@ -226,19 +226,19 @@ impl<'a> SrMut<'a> {
         self.0.map_remove(fields::sr::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Introduced by.
+    /// Sets: Recovery task that introduced it.
     pub fn set_introduced_by(&mut self, value: crate::Ref<crate::tag::DrTask>) -> &mut Self {
         self.0.set(fields::sr::INTRODUCED_BY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this SR is tools sr.
+    /// Sets: Whether it holds the CD with guest tools.
     pub fn set_is_tools_sr(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::sr::IS_TOOLS_SR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether local cache enabled holds.
+    /// Sets: Whether it caches disk images of other SRs.
     pub fn set_local_cache_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::sr::LOCAL_CACHE_ENABLED, crate::IntoValue::into_value(value));
         self
@@ -286,25 +286,25 @@ impl<'a> SrMut<'a> {
         self.0.map_remove(fields::sr::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Physical size.
+    /// Sets: Bytes it can hold.
     pub fn set_physical_size(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::sr::PHYSICAL_SIZE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Physical utilisation.
+    /// Sets: Bytes in use.
     pub fn set_physical_utilisation(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::sr::PHYSICAL_UTILISATION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether shared holds.
+    /// Sets: Whether several hosts may attach it.
     pub fn set_shared(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::sr::SHARED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Sm config.
+    /// Sets: Keys for the driver.
     pub fn set_sm_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -349,13 +349,13 @@ impl<'a> SrMut<'a> {
         self.0.set_remove(fields::sr::TAGS, &Value::Str(item.into()))
     }
 
-    /// Sets: Type.
+    /// Sets: Name of the driver.
     pub fn set_type(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::sr::TYPE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Virtual allocation.
+    /// Sets: Sum of the virtual sizes of its VDIs, bytes.
     pub fn set_virtual_allocation(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::sr::VIRTUAL_ALLOCATION, crate::IntoValue::into_value(value));
         self

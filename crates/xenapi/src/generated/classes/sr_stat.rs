@@ -27,17 +27,17 @@ impl<'a> SrStat<'a> {
         self.0
     }
 
-    /// Whether clustered holds.
+    /// Whether it needs a storage cluster.
     pub fn clustered(self) -> bool {
         self.0.get(fields::sr_stat::CLUSTERED).as_bool().unwrap_or_default()
     }
 
-    /// Free space.
+    /// Free bytes.
     pub fn free_space(self) -> i64 {
         self.0.get(fields::sr_stat::FREE_SPACE).as_int().unwrap_or_default()
     }
 
-    /// Health.
+    /// How the storage feels.
     pub fn health(self) -> crate::SrHealth {
         FromValue::from_value(self.0.get(fields::sr_stat::HEALTH)).unwrap_or_default()
     }
@@ -52,7 +52,7 @@ impl<'a> SrStat<'a> {
         self.0.get(fields::sr_stat::NAME_LABEL).as_str().unwrap_or_default()
     }
 
-    /// Total space.
+    /// All bytes.
     pub fn total_space(self) -> i64 {
         self.0.get(fields::sr_stat::TOTAL_SPACE).as_int().unwrap_or_default()
     }
@@ -79,19 +79,19 @@ impl<'a> SrStatMut<'a> {
         SrStat(self.0)
     }
 
-    /// Sets: Whether clustered holds.
+    /// Sets: Whether it needs a storage cluster.
     pub fn set_clustered(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::sr_stat::CLUSTERED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Free space.
+    /// Sets: Free bytes.
     pub fn set_free_space(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::sr_stat::FREE_SPACE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Health.
+    /// Sets: How the storage feels.
     pub fn set_health(&mut self, value: crate::SrHealth) -> &mut Self {
         self.0.set(fields::sr_stat::HEALTH, crate::IntoValue::into_value(value));
         self
@@ -109,7 +109,7 @@ impl<'a> SrStatMut<'a> {
         self
     }
 
-    /// Sets: Total space.
+    /// Sets: All bytes.
     pub fn set_total_space(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::sr_stat::TOTAL_SPACE, crate::IntoValue::into_value(value));
         self

@@ -37,12 +37,12 @@ impl<'a> Task<'a> {
         self.0.set_of(fields::task::ALLOWED_OPERATIONS)
     }
 
-    /// Backtrace.
+    /// Where it failed, for developers.
     pub fn backtrace(self) -> &'a str {
         self.0.get(fields::task::BACKTRACE).as_str().unwrap_or_default()
     }
 
-    /// Created.
+    /// When it began.
     pub fn created(self) -> Timestamp {
         self.0.get(fields::task::CREATED).as_time().unwrap_or_default()
     }
@@ -52,12 +52,12 @@ impl<'a> Task<'a> {
         self.0.map_of(fields::task::CURRENT_OPERATIONS)
     }
 
-    /// Error info.
+    /// Error code and parameters if it failed.
     pub fn error_info(self) -> SetRef<'a> {
         self.0.set_of(fields::task::ERROR_INFO)
     }
 
-    /// Finished.
+    /// When it ended.
     pub fn finished(self) -> Timestamp {
         self.0.get(fields::task::FINISHED).as_time().unwrap_or_default()
     }
@@ -77,37 +77,37 @@ impl<'a> Task<'a> {
         self.0.map_of(fields::task::OTHER_CONFIG)
     }
 
-    /// Progress.
+    /// Share done, 0 to 1.
     pub fn progress(self) -> f64 {
         self.0.get(fields::task::PROGRESS).as_float().unwrap_or_default()
     }
 
-    /// Resident on.
+    /// Host that runs it.
     pub fn resident_on(self) -> Ref<tag::Host> {
         self.0.get(fields::task::RESIDENT_ON).as_opaque().unwrap_or_default().into()
     }
 
-    /// Result.
+    /// Result as an XML-RPC value, once it succeeded.
     pub fn result(self) -> &'a str {
         self.0.get(fields::task::RESULT).as_str().unwrap_or_default()
     }
 
-    /// Status.
+    /// Pending, success, failure, cancelling or cancelled.
     pub fn status(self) -> crate::TaskStatusType {
         FromValue::from_value(self.0.get(fields::task::STATUS)).unwrap_or_default()
     }
 
-    /// Subtask of.
+    /// Task it is part of.
     pub fn subtask_of(self) -> Ref<tag::Task> {
         self.0.get(fields::task::SUBTASK_OF).as_opaque().unwrap_or_default().into()
     }
 
-    /// Subtasks.
+    /// Tasks that are part of it.
     pub fn subtasks(self) -> SetRef<'a> {
         self.0.set_of(fields::task::SUBTASKS)
     }
 
-    /// Type.
+    /// Kind of the result.
     pub fn type_(self) -> &'a str {
         self.0.get(fields::task::TYPE).as_str().unwrap_or_default()
     }
@@ -134,13 +134,13 @@ impl<'a> TaskMut<'a> {
         Task(self.0)
     }
 
-    /// Sets: Backtrace.
+    /// Sets: Where it failed, for developers.
     pub fn set_backtrace(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::task::BACKTRACE, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Created.
+    /// Sets: When it began.
     pub fn set_created(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::task::CREATED, crate::IntoValue::into_value(value));
         self
@@ -176,7 +176,7 @@ impl<'a> TaskMut<'a> {
         self.0.map_remove(fields::task::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Error info.
+    /// Sets: Error code and parameters if it failed.
     pub fn set_error_info(
         &mut self,
         items: impl IntoIterator<Item = impl Into<Text>>,
@@ -198,7 +198,7 @@ impl<'a> TaskMut<'a> {
         self.0.set_remove(fields::task::ERROR_INFO, &Value::Str(item.into()))
     }
 
-    /// Sets: Finished.
+    /// Sets: When it ended.
     pub fn set_finished(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::task::FINISHED, crate::IntoValue::into_value(value));
         self
@@ -246,37 +246,37 @@ impl<'a> TaskMut<'a> {
         self.0.map_remove(fields::task::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Progress.
+    /// Sets: Share done, 0 to 1.
     pub fn set_progress(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::task::PROGRESS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Resident on.
+    /// Sets: Host that runs it.
     pub fn set_resident_on(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::task::RESIDENT_ON, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Result.
+    /// Sets: Result as an XML-RPC value, once it succeeded.
     pub fn set_result(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::task::RESULT, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Status.
+    /// Sets: Pending, success, failure, cancelling or cancelled.
     pub fn set_status(&mut self, value: crate::TaskStatusType) -> &mut Self {
         self.0.set(fields::task::STATUS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Subtask of.
+    /// Sets: Task it is part of.
     pub fn set_subtask_of(&mut self, value: crate::Ref<crate::tag::Task>) -> &mut Self {
         self.0.set(fields::task::SUBTASK_OF, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Type.
+    /// Sets: Kind of the result.
     pub fn set_type(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::task::TYPE, Value::Str(value.into()));
         self

@@ -32,12 +32,12 @@ impl<'a> Vbd<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// VDI.
+    /// VDI in the drive; null when empty.
     pub fn vdi(self) -> Ref<tag::Vdi> {
         self.0.get(fields::vbd::VDI).as_opaque().unwrap_or_default().into()
     }
 
-    /// VM.
+    /// VM that uses it.
     pub fn vm(self) -> Ref<tag::Vm> {
         self.0.get(fields::vbd::VM).as_opaque().unwrap_or_default().into()
     }
@@ -47,7 +47,7 @@ impl<'a> Vbd<'a> {
         self.0.set_of(fields::vbd::ALLOWED_OPERATIONS)
     }
 
-    /// Whether bootable holds.
+    /// Whether the firmware may boot from it.
     pub fn bootable(self) -> bool {
         self.0.get(fields::vbd::BOOTABLE).as_bool().unwrap_or_default()
     }
@@ -67,17 +67,17 @@ impl<'a> Vbd<'a> {
         self.0.get(fields::vbd::DEVICE).as_str().unwrap_or_default()
     }
 
-    /// Whether empty holds.
+    /// Whether the drive is empty.
     pub fn empty(self) -> bool {
         self.0.get(fields::vbd::EMPTY).as_bool().unwrap_or_default()
     }
 
-    /// The metrics of this VBD. No longer used.
+    /// Once its metrics; always null. No longer used.
     pub fn metrics(self) -> Ref<tag::VbdMetrics> {
         self.0.get(fields::vbd::METRICS).as_opaque().unwrap_or_default().into()
     }
 
-    /// Mode.
+    /// Read-only or read and write.
     pub fn mode(self) -> crate::VbdMode {
         FromValue::from_value(self.0.get(fields::vbd::MODE)).unwrap_or_default()
     }
@@ -117,22 +117,22 @@ impl<'a> Vbd<'a> {
         self.0.get(fields::vbd::STATUS_DETAIL).as_str().unwrap_or_default()
     }
 
-    /// Whether storage lock holds.
+    /// Whether storage locked it; always false.
     pub fn storage_lock(self) -> bool {
         self.0.get(fields::vbd::STORAGE_LOCK).as_bool().unwrap_or_default()
     }
 
-    /// Type.
+    /// CD, disk or floppy.
     pub fn type_(self) -> crate::VbdType {
         FromValue::from_value(self.0.get(fields::vbd::TYPE)).unwrap_or_default()
     }
 
-    /// Whether unpluggable holds.
+    /// Whether it can be unplugged while the VM runs.
     pub fn unpluggable(self) -> bool {
         self.0.get(fields::vbd::UNPLUGGABLE).as_bool().unwrap_or_default()
     }
 
-    /// Userdevice.
+    /// Place given by people: a number or a device name.
     pub fn userdevice(self) -> &'a str {
         self.0.get(fields::vbd::USERDEVICE).as_str().unwrap_or_default()
     }
@@ -159,19 +159,19 @@ impl<'a> VbdMut<'a> {
         Vbd(self.0)
     }
 
-    /// Sets: VDI.
+    /// Sets: VDI in the drive; null when empty.
     pub fn set_vdi(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::vbd::VDI, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VM.
+    /// Sets: VM that uses it.
     pub fn set_vm(&mut self, value: crate::Ref<crate::tag::Vm>) -> &mut Self {
         self.0.set(fields::vbd::VM, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether bootable holds.
+    /// Sets: Whether the firmware may boot from it.
     pub fn set_bootable(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vbd::BOOTABLE, crate::IntoValue::into_value(value));
         self
@@ -219,19 +219,19 @@ impl<'a> VbdMut<'a> {
         self
     }
 
-    /// Sets: Whether empty holds.
+    /// Sets: Whether the drive is empty.
     pub fn set_empty(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vbd::EMPTY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: The metrics of this VBD.
+    /// Sets: Once its metrics; always null.
     pub fn set_metrics(&mut self, value: crate::Ref<crate::tag::VbdMetrics>) -> &mut Self {
         self.0.set(fields::vbd::METRICS, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Mode.
+    /// Sets: Read-only or read and write.
     pub fn set_mode(&mut self, value: crate::VbdMode) -> &mut Self {
         self.0.set(fields::vbd::MODE, crate::IntoValue::into_value(value));
         self
@@ -367,25 +367,25 @@ impl<'a> VbdMut<'a> {
         self
     }
 
-    /// Sets: Whether storage lock holds.
+    /// Sets: Whether storage locked it; always false.
     pub fn set_storage_lock(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vbd::STORAGE_LOCK, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Type.
+    /// Sets: CD, disk or floppy.
     pub fn set_type(&mut self, value: crate::VbdType) -> &mut Self {
         self.0.set(fields::vbd::TYPE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether unpluggable holds.
+    /// Sets: Whether it can be unplugged while the VM runs.
     pub fn set_unpluggable(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vbd::UNPLUGGABLE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Userdevice.
+    /// Sets: Place given by people: a number or a device name.
     pub fn set_userdevice(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vbd::USERDEVICE, Value::Str(value.into()));
         self

@@ -32,17 +32,17 @@ impl<'a> Vdi<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// SR.
+    /// SR that holds it.
     pub fn sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::vdi::SR).as_opaque().unwrap_or_default().into()
     }
 
-    /// VBDs.
+    /// VBDs that use it.
     pub fn vbds(self) -> SetRef<'a> {
         self.0.set_of(fields::vdi::VBDS)
     }
 
-    /// Whether allow caching holds.
+    /// Whether it may be cached on local storage.
     pub fn allow_caching(self) -> bool {
         self.0.get(fields::vdi::ALLOW_CACHING).as_bool().unwrap_or_default()
     }
@@ -52,12 +52,12 @@ impl<'a> Vdi<'a> {
         self.0.set_of(fields::vdi::ALLOWED_OPERATIONS)
     }
 
-    /// Whether cbt enabled holds.
+    /// Whether changed blocks are tracked.
     pub fn cbt_enabled(self) -> bool {
         self.0.get(fields::vdi::CBT_ENABLED).as_bool().unwrap_or_default()
     }
 
-    /// Crash dumps.
+    /// Crash dumps it holds.
     pub fn crash_dumps(self) -> SetRef<'a> {
         self.0.set_of(fields::vdi::CRASH_DUMPS)
     }
@@ -67,37 +67,37 @@ impl<'a> Vdi<'a> {
         self.0.map_of(fields::vdi::CURRENT_OPERATIONS)
     }
 
-    /// True if this VDI is a snapshot.
+    /// Whether it is a snapshot.
     pub fn is_a_snapshot(self) -> bool {
         self.0.get(fields::vdi::IS_A_SNAPSHOT).as_bool().unwrap_or_default()
     }
 
-    /// True if this VDI is tools iso.
+    /// Whether it is the CD with guest tools.
     pub fn is_tools_iso(self) -> bool {
         self.0.get(fields::vdi::IS_TOOLS_ISO).as_bool().unwrap_or_default()
     }
 
-    /// Location.
+    /// Name of the data on the SR.
     pub fn location(self) -> &'a str {
         self.0.get(fields::vdi::LOCATION).as_str().unwrap_or_default()
     }
 
-    /// Whether managed holds.
+    /// Whether the pool manages it; false for data that only the driver knows.
     pub fn managed(self) -> bool {
         self.0.get(fields::vdi::MANAGED).as_bool().unwrap_or_default()
     }
 
-    /// Whether metadata latest holds.
+    /// Whether its metadata are the latest of that pool.
     pub fn metadata_latest(self) -> bool {
         self.0.get(fields::vdi::METADATA_LATEST).as_bool().unwrap_or_default()
     }
 
-    /// Metadata of pool.
+    /// Pool whose metadata it holds.
     pub fn metadata_of_pool(self) -> Ref<tag::Pool> {
         self.0.get(fields::vdi::METADATA_OF_POOL).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether missing holds.
+    /// Whether the last scan did not find its data.
     pub fn missing(self) -> bool {
         self.0.get(fields::vdi::MISSING).as_bool().unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl<'a> Vdi<'a> {
         self.0.get(fields::vdi::NAME_LABEL).as_str().unwrap_or_default()
     }
 
-    /// On boot.
+    /// Whether changes persist or are dropped at each start.
     pub fn on_boot(self) -> crate::OnBoot {
         FromValue::from_value(self.0.get(fields::vdi::ON_BOOT)).unwrap_or_default()
     }
@@ -122,47 +122,47 @@ impl<'a> Vdi<'a> {
         self.0.map_of(fields::vdi::OTHER_CONFIG)
     }
 
-    /// Parent. Deprecated.
+    /// VDI whose data it shares, in old drivers. Deprecated.
     pub fn parent(self) -> Ref<tag::Vdi> {
         self.0.get(fields::vdi::PARENT).as_opaque().unwrap_or_default().into()
     }
 
-    /// Physical utilisation.
+    /// Bytes it takes on the SR.
     pub fn physical_utilisation(self) -> i64 {
         self.0.get(fields::vdi::PHYSICAL_UTILISATION).as_int().unwrap_or_default()
     }
 
-    /// Whether read only holds.
+    /// Whether it can only be read.
     pub fn read_only(self) -> bool {
         self.0.get(fields::vdi::READ_ONLY).as_bool().unwrap_or_default()
     }
 
-    /// Whether sharable holds.
+    /// Whether several VMs may use it at once.
     pub fn sharable(self) -> bool {
         self.0.get(fields::vdi::SHARABLE).as_bool().unwrap_or_default()
     }
 
-    /// Sm config.
+    /// Keys for the driver.
     pub fn sm_config(self) -> MapRef<'a> {
         self.0.map_of(fields::vdi::SM_CONFIG)
     }
 
-    /// Snapshot of.
+    /// VDI this is a snapshot of.
     pub fn snapshot_of(self) -> Ref<tag::Vdi> {
         self.0.get(fields::vdi::SNAPSHOT_OF).as_opaque().unwrap_or_default().into()
     }
 
-    /// Snapshot time.
+    /// When the snapshot was taken.
     pub fn snapshot_time(self) -> Timestamp {
         self.0.get(fields::vdi::SNAPSHOT_TIME).as_time().unwrap_or_default()
     }
 
-    /// Snapshots.
+    /// Snapshots of this VDI.
     pub fn snapshots(self) -> SetRef<'a> {
         self.0.set_of(fields::vdi::SNAPSHOTS)
     }
 
-    /// Whether storage lock holds.
+    /// Whether storage locked it.
     pub fn storage_lock(self) -> bool {
         self.0.get(fields::vdi::STORAGE_LOCK).as_bool().unwrap_or_default()
     }
@@ -172,7 +172,7 @@ impl<'a> Vdi<'a> {
         self.0.set_of(fields::vdi::TAGS)
     }
 
-    /// Type.
+    /// What it is for.
     pub fn type_(self) -> crate::VdiType {
         FromValue::from_value(self.0.get(fields::vdi::TYPE)).unwrap_or_default()
     }
@@ -182,12 +182,12 @@ impl<'a> Vdi<'a> {
         self.0.uuid()
     }
 
-    /// Virtual size.
+    /// Bytes a guest sees.
     pub fn virtual_size(self) -> i64 {
         self.0.get(fields::vdi::VIRTUAL_SIZE).as_int().unwrap_or_default()
     }
 
-    /// Xenstore data.
+    /// Keys shown to the guest beside the disk.
     pub fn xenstore_data(self) -> MapRef<'a> {
         self.0.map_of(fields::vdi::XENSTORE_DATA)
     }
@@ -209,19 +209,19 @@ impl<'a> VdiMut<'a> {
         Vdi(self.0)
     }
 
-    /// Sets: SR.
+    /// Sets: SR that holds it.
     pub fn set_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::vdi::SR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether allow caching holds.
+    /// Sets: Whether it may be cached on local storage.
     pub fn set_allow_caching(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::ALLOW_CACHING, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether cbt enabled holds.
+    /// Sets: Whether changed blocks are tracked.
     pub fn set_cbt_enabled(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::CBT_ENABLED, crate::IntoValue::into_value(value));
         self
@@ -257,43 +257,43 @@ impl<'a> VdiMut<'a> {
         self.0.map_remove(fields::vdi::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: True if this VDI is a snapshot.
+    /// Sets: Whether it is a snapshot.
     pub fn set_is_a_snapshot(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::IS_A_SNAPSHOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VDI is tools iso.
+    /// Sets: Whether it is the CD with guest tools.
     pub fn set_is_tools_iso(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::IS_TOOLS_ISO, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Location.
+    /// Sets: Name of the data on the SR.
     pub fn set_location(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vdi::LOCATION, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether managed holds.
+    /// Sets: Whether the pool manages it; false for data that only the driver knows.
     pub fn set_managed(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::MANAGED, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether metadata latest holds.
+    /// Sets: Whether its metadata are the latest of that pool.
     pub fn set_metadata_latest(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::METADATA_LATEST, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Metadata of pool.
+    /// Sets: Pool whose metadata it holds.
     pub fn set_metadata_of_pool(&mut self, value: crate::Ref<crate::tag::Pool>) -> &mut Self {
         self.0.set(fields::vdi::METADATA_OF_POOL, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether missing holds.
+    /// Sets: Whether the last scan did not find its data.
     pub fn set_missing(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::MISSING, crate::IntoValue::into_value(value));
         self
@@ -311,7 +311,7 @@ impl<'a> VdiMut<'a> {
         self
     }
 
-    /// Sets: On boot.
+    /// Sets: Whether changes persist or are dropped at each start.
     pub fn set_on_boot(&mut self, value: crate::OnBoot) -> &mut Self {
         self.0.set(fields::vdi::ON_BOOT, crate::IntoValue::into_value(value));
         self
@@ -347,31 +347,31 @@ impl<'a> VdiMut<'a> {
         self.0.map_remove(fields::vdi::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Parent.
+    /// Sets: VDI whose data it shares, in old drivers.
     pub fn set_parent(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::vdi::PARENT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Physical utilisation.
+    /// Sets: Bytes it takes on the SR.
     pub fn set_physical_utilisation(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vdi::PHYSICAL_UTILISATION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether read only holds.
+    /// Sets: Whether it can only be read.
     pub fn set_read_only(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::READ_ONLY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether sharable holds.
+    /// Sets: Whether several VMs may use it at once.
     pub fn set_sharable(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::SHARABLE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Sm config.
+    /// Sets: Keys for the driver.
     pub fn set_sm_config(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -397,19 +397,19 @@ impl<'a> VdiMut<'a> {
         self.0.map_remove(fields::vdi::SM_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Snapshot of.
+    /// Sets: VDI this is a snapshot of.
     pub fn set_snapshot_of(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::vdi::SNAPSHOT_OF, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Snapshot time.
+    /// Sets: When the snapshot was taken.
     pub fn set_snapshot_time(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::vdi::SNAPSHOT_TIME, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether storage lock holds.
+    /// Sets: Whether storage locked it.
     pub fn set_storage_lock(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vdi::STORAGE_LOCK, crate::IntoValue::into_value(value));
         self
@@ -434,19 +434,19 @@ impl<'a> VdiMut<'a> {
         self.0.set_remove(fields::vdi::TAGS, &Value::Str(item.into()))
     }
 
-    /// Sets: Type.
+    /// Sets: What it is for.
     pub fn set_type(&mut self, value: crate::VdiType) -> &mut Self {
         self.0.set(fields::vdi::TYPE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Virtual size.
+    /// Sets: Bytes a guest sees.
     pub fn set_virtual_size(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vdi::VIRTUAL_SIZE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Xenstore data.
+    /// Sets: Keys shown to the guest beside the disk.
     pub fn set_xenstore_data(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,

@@ -27,27 +27,27 @@ impl<'a> VdiNbdServerInfo<'a> {
         self.0
     }
 
-    /// Address.
+    /// Address of the server.
     pub fn address(self) -> &'a str {
         self.0.get(fields::vdi_nbd_server_info::ADDRESS).as_str().unwrap_or_default()
     }
 
-    /// Cert.
+    /// Certificate the server shows.
     pub fn cert(self) -> &'a str {
         self.0.get(fields::vdi_nbd_server_info::CERT).as_str().unwrap_or_default()
     }
 
-    /// Exportname.
+    /// Name to ask for; secret, it carries the session.
     pub fn exportname(self) -> &'a str {
         self.0.get(fields::vdi_nbd_server_info::EXPORTNAME).as_str().unwrap_or_default()
     }
 
-    /// Port.
+    /// Port of the server.
     pub fn port(self) -> i64 {
         self.0.get(fields::vdi_nbd_server_info::PORT).as_int().unwrap_or_default()
     }
 
-    /// Subject.
+    /// Name the certificate must carry.
     pub fn subject(self) -> &'a str {
         self.0.get(fields::vdi_nbd_server_info::SUBJECT).as_str().unwrap_or_default()
     }
@@ -69,31 +69,31 @@ impl<'a> VdiNbdServerInfoMut<'a> {
         VdiNbdServerInfo(self.0)
     }
 
-    /// Sets: Address.
+    /// Sets: Address of the server.
     pub fn set_address(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vdi_nbd_server_info::ADDRESS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Cert.
+    /// Sets: Certificate the server shows.
     pub fn set_cert(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vdi_nbd_server_info::CERT, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Exportname.
+    /// Sets: Name to ask for; secret, it carries the session.
     pub fn set_exportname(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vdi_nbd_server_info::EXPORTNAME, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Port.
+    /// Sets: Port of the server.
     pub fn set_port(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vdi_nbd_server_info::PORT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Subject.
+    /// Sets: Name the certificate must carry.
     pub fn set_subject(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vdi_nbd_server_info::SUBJECT, Value::Str(value.into()));
         self

@@ -32,122 +32,122 @@ impl<'a> Vm<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// HVM boot params.
+    /// Boot order and firmware: `order`, `firmware`.
     pub fn hvm_boot_params(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::HVM_BOOT_PARAMS)
     }
 
-    /// HVM boot policy. Deprecated.
+    /// `BIOS order` for full virtualisation, empty for paravirtual. Deprecated.
     pub fn hvm_boot_policy(self) -> &'a str {
         self.0.get(fields::vm::HVM_BOOT_POLICY).as_str().unwrap_or_default()
     }
 
-    /// HVM shadow multiplier.
+    /// Factor for shadow page memory.
     pub fn hvm_shadow_multiplier(self) -> f64 {
         self.0.get(fields::vm::HVM_SHADOW_MULTIPLIER).as_float().unwrap_or_default()
     }
 
-    /// NVRAM.
+    /// Variables of the UEFI firmware.
     pub fn nvram(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::NVRAM)
     }
 
-    /// PCI bus. Deprecated.
+    /// PCI path for pass-through. Deprecated.
     pub fn pci_bus(self) -> &'a str {
         self.0.get(fields::vm::PCI_BUS).as_str().unwrap_or_default()
     }
 
-    /// PV args.
+    /// Kernel arguments of a paravirtual guest.
     pub fn pv_args(self) -> &'a str {
         self.0.get(fields::vm::PV_ARGS).as_str().unwrap_or_default()
     }
 
-    /// PV bootloader.
+    /// Boot loader of a paravirtual guest.
     pub fn pv_bootloader(self) -> &'a str {
         self.0.get(fields::vm::PV_BOOTLOADER).as_str().unwrap_or_default()
     }
 
-    /// PV bootloader args.
+    /// Arguments of that boot loader.
     pub fn pv_bootloader_args(self) -> &'a str {
         self.0.get(fields::vm::PV_BOOTLOADER_ARGS).as_str().unwrap_or_default()
     }
 
-    /// PV kernel.
+    /// Kernel of a paravirtual guest.
     pub fn pv_kernel(self) -> &'a str {
         self.0.get(fields::vm::PV_KERNEL).as_str().unwrap_or_default()
     }
 
-    /// PV legacy args.
+    /// Kernel arguments in the oldest form.
     pub fn pv_legacy_args(self) -> &'a str {
         self.0.get(fields::vm::PV_LEGACY_ARGS).as_str().unwrap_or_default()
     }
 
-    /// PV ramdisk.
+    /// Initial RAM disk of a paravirtual guest.
     pub fn pv_ramdisk(self) -> &'a str {
         self.0.get(fields::vm::PV_RAMDISK).as_str().unwrap_or_default()
     }
 
-    /// VBDs.
+    /// Disks and drives.
     pub fn vbds(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::VBDS)
     }
 
-    /// VCPUs at startup.
+    /// CPUs given at start.
     pub fn vcpus_at_startup(self) -> i64 {
         self.0.get(fields::vm::VCPUS_AT_STARTUP).as_int().unwrap_or_default()
     }
 
-    /// VCPUs max.
+    /// Most CPUs the VM can be given while it runs.
     pub fn vcpus_max(self) -> i64 {
         self.0.get(fields::vm::VCPUS_MAX).as_int().unwrap_or_default()
     }
 
-    /// VCPUs params.
+    /// CPU settings: `weight`, `cap`, `mask`.
     pub fn vcpus_params(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::VCPUS_PARAMS)
     }
 
-    /// VGPUs.
+    /// Virtual GPUs.
     pub fn vgpus(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::VGPUS)
     }
 
-    /// VIFs.
+    /// Network interfaces.
     pub fn vifs(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::VIFS)
     }
 
-    /// VTPMs.
+    /// Virtual TPMs.
     pub fn vtpms(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::VTPMS)
     }
 
-    /// VUSBs.
+    /// USB devices passed through.
     pub fn vusbs(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::VUSBS)
     }
 
-    /// Actions after crash.
+    /// What happens after the guest crashed.
     pub fn actions_after_crash(self) -> crate::OnCrashBehaviour {
         FromValue::from_value(self.0.get(fields::vm::ACTIONS_AFTER_CRASH)).unwrap_or_default()
     }
 
-    /// Actions after reboot.
+    /// What happens after the guest rebooted itself.
     pub fn actions_after_reboot(self) -> crate::OnNormalExit {
         FromValue::from_value(self.0.get(fields::vm::ACTIONS_AFTER_REBOOT)).unwrap_or_default()
     }
 
-    /// Actions after shutdown.
+    /// What happens after the guest shut itself down.
     pub fn actions_after_shutdown(self) -> crate::OnNormalExit {
         FromValue::from_value(self.0.get(fields::vm::ACTIONS_AFTER_SHUTDOWN)).unwrap_or_default()
     }
 
-    /// Actions after softreboot. Not settled.
+    /// What happens after the guest rebooted softly. Not settled.
     pub fn actions_after_softreboot(self) -> crate::OnSoftrebootBehavior {
         FromValue::from_value(self.0.get(fields::vm::ACTIONS_AFTER_SOFTREBOOT)).unwrap_or_default()
     }
 
-    /// Affinity.
+    /// Host on which the VM should start if it can.
     pub fn affinity(self) -> Ref<tag::Host> {
         self.0.get(fields::vm::AFFINITY).as_opaque().unwrap_or_default().into()
     }
@@ -157,17 +157,17 @@ impl<'a> Vm<'a> {
         self.0.set_of(fields::vm::ALLOWED_OPERATIONS)
     }
 
-    /// Appliance.
+    /// Appliance the VM belongs to.
     pub fn appliance(self) -> Ref<tag::VmAppliance> {
         self.0.get(fields::vm::APPLIANCE).as_opaque().unwrap_or_default().into()
     }
 
-    /// Attached PCIs.
+    /// PCI devices passed through now.
     pub fn attached_pcis(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::ATTACHED_PCIS)
     }
 
-    /// Bios strings.
+    /// Strings that the virtual firmware shows.
     pub fn bios_strings(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::BIOS_STRINGS)
     }
@@ -177,22 +177,22 @@ impl<'a> Vm<'a> {
         self.0.map_of(fields::vm::BLOBS)
     }
 
-    /// Blocked operations.
+    /// Operations forbidden by people, each with the error to give.
     pub fn blocked_operations(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::BLOCKED_OPERATIONS)
     }
 
-    /// Children.
+    /// VMs made from snapshots or reverts of this one.
     pub fn children(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::CHILDREN)
     }
 
-    /// Consoles.
+    /// Consoles of the running VM.
     pub fn consoles(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::CONSOLES)
     }
 
-    /// Crash dumps.
+    /// Dumps of the guest's crashes.
     pub fn crash_dumps(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::CRASH_DUMPS)
     }
@@ -202,122 +202,122 @@ impl<'a> Vm<'a> {
         self.0.map_of(fields::vm::CURRENT_OPERATIONS)
     }
 
-    /// Domain type.
+    /// How the guest is virtualised.
     pub fn domain_type(self) -> crate::DomainType {
         FromValue::from_value(self.0.get(fields::vm::DOMAIN_TYPE)).unwrap_or_default()
     }
 
-    /// Domarch.
+    /// Architecture of the running domain, else empty.
     pub fn domarch(self) -> &'a str {
         self.0.get(fields::vm::DOMARCH).as_str().unwrap_or_default()
     }
 
-    /// Domid.
+    /// Number of the running domain, else -1.
     pub fn domid(self) -> i64 {
         self.0.get(fields::vm::DOMID).as_int().unwrap_or_default()
     }
 
-    /// Generation id.
+    /// Identity that tells a Windows guest that it was copied or reverted.
     pub fn generation_id(self) -> &'a str {
         self.0.get(fields::vm::GENERATION_ID).as_str().unwrap_or_default()
     }
 
-    /// Groups. Not settled.
+    /// Groups whose placement rules apply. Not settled.
     pub fn groups(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::GROUPS)
     }
 
-    /// Guest metrics.
+    /// What the agent in the guest reports.
     pub fn guest_metrics(self) -> Ref<tag::VmGuestMetrics> {
         self.0.get(fields::vm::GUEST_METRICS).as_opaque().unwrap_or_default().into()
     }
 
-    /// Whether ha always run holds. Deprecated.
+    /// Old form of HA protection. Deprecated.
     pub fn ha_always_run(self) -> bool {
         self.0.get(fields::vm::HA_ALWAYS_RUN).as_bool().unwrap_or_default()
     }
 
-    /// Ha restart priority.
+    /// `restart`, `best-effort` or empty for no HA restart.
     pub fn ha_restart_priority(self) -> &'a str {
         self.0.get(fields::vm::HA_RESTART_PRIORITY).as_str().unwrap_or_default()
     }
 
-    /// Hardware platform version.
+    /// Version of the virtual hardware the VM needs.
     pub fn hardware_platform_version(self) -> i64 {
         self.0.get(fields::vm::HARDWARE_PLATFORM_VERSION).as_int().unwrap_or_default()
     }
 
-    /// True if this VM has a vendor device.
+    /// Whether Windows may fetch drivers by itself.
     pub fn has_vendor_device(self) -> bool {
         self.0.get(fields::vm::HAS_VENDOR_DEVICE).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is a snapshot.
+    /// Whether this is a snapshot.
     pub fn is_a_snapshot(self) -> bool {
         self.0.get(fields::vm::IS_A_SNAPSHOT).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is a template.
+    /// Whether this is a template (snapshots are too).
     pub fn is_a_template(self) -> bool {
         self.0.get(fields::vm::IS_A_TEMPLATE).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is control domain.
+    /// Whether this stands for a host's own system.
     pub fn is_control_domain(self) -> bool {
         self.0.get(fields::vm::IS_CONTROL_DOMAIN).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is default template.
+    /// Whether this template came with the product.
     pub fn is_default_template(self) -> bool {
         self.0.get(fields::vm::IS_DEFAULT_TEMPLATE).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is snapshot from vmpp. No longer used.
+    /// Made by a protection policy, once. No longer used.
     pub fn is_snapshot_from_vmpp(self) -> bool {
         self.0.get(fields::vm::IS_SNAPSHOT_FROM_VMPP).as_bool().unwrap_or_default()
     }
 
-    /// True if this VM is vmss snapshot.
+    /// Whether a snapshot schedule made this snapshot.
     pub fn is_vmss_snapshot(self) -> bool {
         self.0.get(fields::vm::IS_VMSS_SNAPSHOT).as_bool().unwrap_or_default()
     }
 
-    /// Last boot CPU flags.
+    /// CPU features the guest saw at its last start.
     pub fn last_boot_cpu_flags(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::LAST_BOOT_CPU_FLAGS)
     }
 
-    /// Last booted record.
+    /// The record as it was at the last start.
     pub fn last_booted_record(self) -> &'a str {
         self.0.get(fields::vm::LAST_BOOTED_RECORD).as_str().unwrap_or_default()
     }
 
-    /// Memory dynamic max.
+    /// Most memory the balloon leaves, bytes.
     pub fn memory_dynamic_max(self) -> i64 {
         self.0.get(fields::vm::MEMORY_DYNAMIC_MAX).as_int().unwrap_or_default()
     }
 
-    /// Memory dynamic min.
+    /// Least memory the balloon leaves, bytes.
     pub fn memory_dynamic_min(self) -> i64 {
         self.0.get(fields::vm::MEMORY_DYNAMIC_MIN).as_int().unwrap_or_default()
     }
 
-    /// Memory overhead.
+    /// Memory the VM costs the host beyond what it sees, bytes.
     pub fn memory_overhead(self) -> i64 {
         self.0.get(fields::vm::MEMORY_OVERHEAD).as_int().unwrap_or_default()
     }
 
-    /// Memory static max.
+    /// Memory given at start, bytes.
     pub fn memory_static_max(self) -> i64 {
         self.0.get(fields::vm::MEMORY_STATIC_MAX).as_int().unwrap_or_default()
     }
 
-    /// Memory static min.
+    /// Least memory the guest can live with, bytes.
     pub fn memory_static_min(self) -> i64 {
         self.0.get(fields::vm::MEMORY_STATIC_MIN).as_int().unwrap_or_default()
     }
 
-    /// Memory target. Deprecated.
+    /// Memory the balloon aims at, bytes. Deprecated.
     pub fn memory_target(self) -> i64 {
         self.0.get(fields::vm::MEMORY_TARGET).as_int().unwrap_or_default()
     }
@@ -337,7 +337,7 @@ impl<'a> Vm<'a> {
         self.0.get(fields::vm::NAME_LABEL).as_str().unwrap_or_default()
     }
 
-    /// Order.
+    /// Place in the start order of HA and appliances; lowest first.
     pub fn order(self) -> i64 {
         self.0.get(fields::vm::ORDER).as_int().unwrap_or_default()
     }
@@ -347,7 +347,7 @@ impl<'a> Vm<'a> {
         self.0.map_of(fields::vm::OTHER_CONFIG)
     }
 
-    /// Parent.
+    /// VM or snapshot this one was made from.
     pub fn parent(self) -> Ref<tag::Vm> {
         self.0.get(fields::vm::PARENT).as_opaque().unwrap_or_default().into()
     }
@@ -367,98 +367,98 @@ impl<'a> Vm<'a> {
         self.0.set_of(fields::vm::PENDING_GUIDANCES_RECOMMENDED)
     }
 
-    /// Platform.
+    /// Settings of the virtual hardware.
     pub fn platform(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::PLATFORM)
     }
 
-    /// Power state.
+    /// Halted, Paused, Running or Suspended.
     pub fn power_state(self) -> crate::VmPowerState {
         FromValue::from_value(self.0.get(fields::vm::POWER_STATE)).unwrap_or_default()
     }
 
-    /// Protection policy. Deprecated.
+    /// Old protection policy. Deprecated.
     pub fn protection_policy(self) -> Ref<tag::Vmpp> {
         self.0.get(fields::vm::PROTECTION_POLICY).as_opaque().unwrap_or_default().into()
     }
 
-    /// Recommendations.
+    /// Limits for this kind of guest, XML.
     pub fn recommendations(self) -> &'a str {
         self.0.get(fields::vm::RECOMMENDATIONS).as_str().unwrap_or_default()
     }
 
-    /// Reference label.
+    /// Word that names the kind of template, the same in every language.
     pub fn reference_label(self) -> &'a str {
         self.0.get(fields::vm::REFERENCE_LABEL).as_str().unwrap_or_default()
     }
 
-    /// Whether requires reboot holds.
+    /// Whether an update waits for a reboot of this VM.
     pub fn requires_reboot(self) -> bool {
         self.0.get(fields::vm::REQUIRES_REBOOT).as_bool().unwrap_or_default()
     }
 
-    /// Resident on.
+    /// Host on which it runs, or whose memory it is paused in.
     pub fn resident_on(self) -> Ref<tag::Host> {
         self.0.get(fields::vm::RESIDENT_ON).as_opaque().unwrap_or_default().into()
     }
 
-    /// Scheduled to be resident on.
+    /// Host on which it is about to run; its memory is spoken for.
     pub fn scheduled_to_be_resident_on(self) -> Ref<tag::Host> {
         self.0.get(fields::vm::SCHEDULED_TO_BE_RESIDENT_ON).as_opaque().unwrap_or_default().into()
     }
 
-    /// Secureboot certificates state. Not settled.
+    /// Whether the guest's secure boot certificates are current. Not settled.
     pub fn secureboot_certificates_state(self) -> crate::VmSecurebootCertificatesState {
         FromValue::from_value(self.0.get(fields::vm::SECUREBOOT_CERTIFICATES_STATE))
             .unwrap_or_default()
     }
 
-    /// Shutdown delay.
+    /// Seconds to wait before the next VM of an appliance is shut down.
     pub fn shutdown_delay(self) -> i64 {
         self.0.get(fields::vm::SHUTDOWN_DELAY).as_int().unwrap_or_default()
     }
 
-    /// Snapshot info.
+    /// How the snapshot was taken.
     pub fn snapshot_info(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::SNAPSHOT_INFO)
     }
 
-    /// Snapshot metadata.
+    /// The VM's record when the snapshot was taken.
     pub fn snapshot_metadata(self) -> &'a str {
         self.0.get(fields::vm::SNAPSHOT_METADATA).as_str().unwrap_or_default()
     }
 
-    /// Snapshot of.
+    /// VM this is a snapshot of.
     pub fn snapshot_of(self) -> Ref<tag::Vm> {
         self.0.get(fields::vm::SNAPSHOT_OF).as_opaque().unwrap_or_default().into()
     }
 
-    /// Snapshot schedule.
+    /// Snapshot schedule the VM follows.
     pub fn snapshot_schedule(self) -> Ref<tag::Vmss> {
         self.0.get(fields::vm::SNAPSHOT_SCHEDULE).as_opaque().unwrap_or_default().into()
     }
 
-    /// Snapshot time.
+    /// When the snapshot was taken.
     pub fn snapshot_time(self) -> Timestamp {
         self.0.get(fields::vm::SNAPSHOT_TIME).as_time().unwrap_or_default()
     }
 
-    /// Snapshots.
+    /// Snapshots of this VM.
     pub fn snapshots(self) -> SetRef<'a> {
         self.0.set_of(fields::vm::SNAPSHOTS)
     }
 
-    /// Start delay.
+    /// Seconds to wait before the next VM of an appliance is started.
     pub fn start_delay(self) -> i64 {
         self.0.get(fields::vm::START_DELAY).as_int().unwrap_or_default()
     }
 
-    /// Suspend SR.
+    /// SR for the memory image when suspended.
     pub fn suspend_sr(self) -> Ref<tag::Sr> {
         self.0.get(fields::vm::SUSPEND_SR).as_opaque().unwrap_or_default().into()
     }
 
-    /// Suspend VDI.
+    /// VDI with the memory image while suspended.
     pub fn suspend_vdi(self) -> Ref<tag::Vdi> {
         self.0.get(fields::vm::SUSPEND_VDI).as_opaque().unwrap_or_default().into()
     }
@@ -468,12 +468,12 @@ impl<'a> Vm<'a> {
         self.0.set_of(fields::vm::TAGS)
     }
 
-    /// Transportable snapshot id.
+    /// Identity of a snapshot taken with the guest's help.
     pub fn transportable_snapshot_id(self) -> &'a str {
         self.0.get(fields::vm::TRANSPORTABLE_SNAPSHOT_ID).as_str().unwrap_or_default()
     }
 
-    /// User version.
+    /// Version number for people.
     pub fn user_version(self) -> i64 {
         self.0.get(fields::vm::USER_VERSION).as_int().unwrap_or_default()
     }
@@ -483,12 +483,12 @@ impl<'a> Vm<'a> {
         self.0.uuid()
     }
 
-    /// Version.
+    /// Number of times the VM was recovered.
     pub fn version(self) -> i64 {
         self.0.get(fields::vm::VERSION).as_int().unwrap_or_default()
     }
 
-    /// Xenstore data.
+    /// Keys shown to the guest under `vm-data`.
     pub fn xenstore_data(self) -> MapRef<'a> {
         self.0.map_of(fields::vm::XENSTORE_DATA)
     }
@@ -510,7 +510,7 @@ impl<'a> VmMut<'a> {
         Vm(self.0)
     }
 
-    /// Sets: HVM boot params.
+    /// Sets: Boot order and firmware: `order`, `firmware`.
     pub fn set_hvm_boot_params(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -540,19 +540,19 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::HVM_BOOT_PARAMS, &Value::Str(key.into()))
     }
 
-    /// Sets: HVM boot policy.
+    /// Sets: `BIOS order` for full virtualisation, empty for paravirtual.
     pub fn set_hvm_boot_policy(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::HVM_BOOT_POLICY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: HVM shadow multiplier.
+    /// Sets: Factor for shadow page memory.
     pub fn set_hvm_shadow_multiplier(&mut self, value: f64) -> &mut Self {
         self.0.set(fields::vm::HVM_SHADOW_MULTIPLIER, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: NVRAM.
+    /// Sets: Variables of the UEFI firmware.
     pub fn set_nvram(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -574,61 +574,61 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::NVRAM, &Value::Str(key.into()))
     }
 
-    /// Sets: PCI bus.
+    /// Sets: PCI path for pass-through.
     pub fn set_pci_bus(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PCI_BUS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV args.
+    /// Sets: Kernel arguments of a paravirtual guest.
     pub fn set_pv_args(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_ARGS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV bootloader.
+    /// Sets: Boot loader of a paravirtual guest.
     pub fn set_pv_bootloader(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_BOOTLOADER, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV bootloader args.
+    /// Sets: Arguments of that boot loader.
     pub fn set_pv_bootloader_args(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_BOOTLOADER_ARGS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV kernel.
+    /// Sets: Kernel of a paravirtual guest.
     pub fn set_pv_kernel(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_KERNEL, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV legacy args.
+    /// Sets: Kernel arguments in the oldest form.
     pub fn set_pv_legacy_args(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_LEGACY_ARGS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: PV ramdisk.
+    /// Sets: Initial RAM disk of a paravirtual guest.
     pub fn set_pv_ramdisk(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::PV_RAMDISK, Value::Str(value.into()));
         self
     }
 
-    /// Sets: VCPUs at startup.
+    /// Sets: CPUs given at start.
     pub fn set_vcpus_at_startup(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::VCPUS_AT_STARTUP, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VCPUs max.
+    /// Sets: Most CPUs the VM can be given while it runs.
     pub fn set_vcpus_max(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::VCPUS_MAX, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VCPUs params.
+    /// Sets: CPU settings: `weight`, `cap`, `mask`.
     pub fn set_vcpus_params(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -658,25 +658,25 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::VCPUS_PARAMS, &Value::Str(key.into()))
     }
 
-    /// Sets: Actions after crash.
+    /// Sets: What happens after the guest crashed.
     pub fn set_actions_after_crash(&mut self, value: crate::OnCrashBehaviour) -> &mut Self {
         self.0.set(fields::vm::ACTIONS_AFTER_CRASH, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Actions after reboot.
+    /// Sets: What happens after the guest rebooted itself.
     pub fn set_actions_after_reboot(&mut self, value: crate::OnNormalExit) -> &mut Self {
         self.0.set(fields::vm::ACTIONS_AFTER_REBOOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Actions after shutdown.
+    /// Sets: What happens after the guest shut itself down.
     pub fn set_actions_after_shutdown(&mut self, value: crate::OnNormalExit) -> &mut Self {
         self.0.set(fields::vm::ACTIONS_AFTER_SHUTDOWN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Actions after softreboot.
+    /// Sets: What happens after the guest rebooted softly.
     pub fn set_actions_after_softreboot(
         &mut self,
         value: crate::OnSoftrebootBehavior,
@@ -685,19 +685,19 @@ impl<'a> VmMut<'a> {
         self
     }
 
-    /// Sets: Affinity.
+    /// Sets: Host on which the VM should start if it can.
     pub fn set_affinity(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::vm::AFFINITY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Appliance.
+    /// Sets: Appliance the VM belongs to.
     pub fn set_appliance(&mut self, value: crate::Ref<crate::tag::VmAppliance>) -> &mut Self {
         self.0.set(fields::vm::APPLIANCE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Bios strings.
+    /// Sets: Strings that the virtual firmware shows.
     pub fn set_bios_strings(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -757,7 +757,7 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::BLOBS, &Value::Str(key.into()))
     }
 
-    /// Sets: Blocked operations.
+    /// Sets: Operations forbidden by people, each with the error to give.
     pub fn set_blocked_operations(
         &mut self,
         pairs: impl IntoIterator<Item = (crate::VmOperations, impl Into<Text>)>,
@@ -817,31 +817,31 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::CURRENT_OPERATIONS, &Value::Str(key.into()))
     }
 
-    /// Sets: Domain type.
+    /// Sets: How the guest is virtualised.
     pub fn set_domain_type(&mut self, value: crate::DomainType) -> &mut Self {
         self.0.set(fields::vm::DOMAIN_TYPE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Domarch.
+    /// Sets: Architecture of the running domain, else empty.
     pub fn set_domarch(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::DOMARCH, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Domid.
+    /// Sets: Number of the running domain, else -1.
     pub fn set_domid(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::DOMID, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Generation id.
+    /// Sets: Identity that tells a Windows guest that it was copied or reverted.
     pub fn set_generation_id(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::GENERATION_ID, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Groups.
+    /// Sets: Groups whose placement rules apply.
     pub fn set_groups(
         &mut self,
         items: impl IntoIterator<Item = crate::Ref<crate::tag::VmGroup>>,
@@ -863,7 +863,7 @@ impl<'a> VmMut<'a> {
         self.0.set_remove(fields::vm::GROUPS, &crate::IntoValue::into_value(item))
     }
 
-    /// Sets: Guest metrics.
+    /// Sets: What the agent in the guest reports.
     pub fn set_guest_metrics(
         &mut self,
         value: crate::Ref<crate::tag::VmGuestMetrics>,
@@ -872,67 +872,67 @@ impl<'a> VmMut<'a> {
         self
     }
 
-    /// Sets: Whether ha always run holds.
+    /// Sets: Old form of HA protection.
     pub fn set_ha_always_run(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::HA_ALWAYS_RUN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Ha restart priority.
+    /// Sets: `restart`, `best-effort` or empty for no HA restart.
     pub fn set_ha_restart_priority(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::HA_RESTART_PRIORITY, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Hardware platform version.
+    /// Sets: Version of the virtual hardware the VM needs.
     pub fn set_hardware_platform_version(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::HARDWARE_PLATFORM_VERSION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM has a vendor device.
+    /// Sets: Whether Windows may fetch drivers by itself.
     pub fn set_has_vendor_device(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::HAS_VENDOR_DEVICE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is a snapshot.
+    /// Sets: Whether this is a snapshot.
     pub fn set_is_a_snapshot(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_A_SNAPSHOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is a template.
+    /// Sets: Whether this is a template (snapshots are too).
     pub fn set_is_a_template(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_A_TEMPLATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is control domain.
+    /// Sets: Whether this stands for a host's own system.
     pub fn set_is_control_domain(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_CONTROL_DOMAIN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is default template.
+    /// Sets: Whether this template came with the product.
     pub fn set_is_default_template(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_DEFAULT_TEMPLATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is snapshot from vmpp.
+    /// Sets: Made by a protection policy, once.
     pub fn set_is_snapshot_from_vmpp(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_SNAPSHOT_FROM_VMPP, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: True if this VM is vmss snapshot.
+    /// Sets: Whether a snapshot schedule made this snapshot.
     pub fn set_is_vmss_snapshot(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::IS_VMSS_SNAPSHOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Last boot CPU flags.
+    /// Sets: CPU features the guest saw at its last start.
     pub fn set_last_boot_cpu_flags(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -962,43 +962,43 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::LAST_BOOT_CPU_FLAGS, &Value::Str(key.into()))
     }
 
-    /// Sets: Last booted record.
+    /// Sets: The record as it was at the last start.
     pub fn set_last_booted_record(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::LAST_BOOTED_RECORD, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Memory dynamic max.
+    /// Sets: Most memory the balloon leaves, bytes.
     pub fn set_memory_dynamic_max(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_DYNAMIC_MAX, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory dynamic min.
+    /// Sets: Least memory the balloon leaves, bytes.
     pub fn set_memory_dynamic_min(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_DYNAMIC_MIN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory overhead.
+    /// Sets: Memory the VM costs the host beyond what it sees, bytes.
     pub fn set_memory_overhead(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_OVERHEAD, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory static max.
+    /// Sets: Memory given at start, bytes.
     pub fn set_memory_static_max(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_STATIC_MAX, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory static min.
+    /// Sets: Least memory the guest can live with, bytes.
     pub fn set_memory_static_min(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_STATIC_MIN, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory target.
+    /// Sets: Memory the balloon aims at, bytes.
     pub fn set_memory_target(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::MEMORY_TARGET, crate::IntoValue::into_value(value));
         self
@@ -1022,7 +1022,7 @@ impl<'a> VmMut<'a> {
         self
     }
 
-    /// Sets: Order.
+    /// Sets: Place in the start order of HA and appliances; lowest first.
     pub fn set_order(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::ORDER, crate::IntoValue::into_value(value));
         self
@@ -1058,7 +1058,7 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Parent.
+    /// Sets: VM or snapshot this one was made from.
     pub fn set_parent(&mut self, value: crate::Ref<crate::tag::Vm>) -> &mut Self {
         self.0.set(fields::vm::PARENT, crate::IntoValue::into_value(value));
         self
@@ -1136,7 +1136,7 @@ impl<'a> VmMut<'a> {
         )
     }
 
-    /// Sets: Platform.
+    /// Sets: Settings of the virtual hardware.
     pub fn set_platform(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -1162,43 +1162,43 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::PLATFORM, &Value::Str(key.into()))
     }
 
-    /// Sets: Power state.
+    /// Sets: Halted, Paused, Running or Suspended.
     pub fn set_power_state(&mut self, value: crate::VmPowerState) -> &mut Self {
         self.0.set(fields::vm::POWER_STATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Protection policy.
+    /// Sets: Old protection policy.
     pub fn set_protection_policy(&mut self, value: crate::Ref<crate::tag::Vmpp>) -> &mut Self {
         self.0.set(fields::vm::PROTECTION_POLICY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Recommendations.
+    /// Sets: Limits for this kind of guest, XML.
     pub fn set_recommendations(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::RECOMMENDATIONS, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Reference label.
+    /// Sets: Word that names the kind of template, the same in every language.
     pub fn set_reference_label(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::REFERENCE_LABEL, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Whether requires reboot holds.
+    /// Sets: Whether an update waits for a reboot of this VM.
     pub fn set_requires_reboot(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm::REQUIRES_REBOOT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Resident on.
+    /// Sets: Host on which it runs, or whose memory it is paused in.
     pub fn set_resident_on(&mut self, value: crate::Ref<crate::tag::Host>) -> &mut Self {
         self.0.set(fields::vm::RESIDENT_ON, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Scheduled to be resident on.
+    /// Sets: Host on which it is about to run; its memory is spoken for.
     pub fn set_scheduled_to_be_resident_on(
         &mut self,
         value: crate::Ref<crate::tag::Host>,
@@ -1207,7 +1207,7 @@ impl<'a> VmMut<'a> {
         self
     }
 
-    /// Sets: Secureboot certificates state.
+    /// Sets: Whether the guest's secure boot certificates are current.
     pub fn set_secureboot_certificates_state(
         &mut self,
         value: crate::VmSecurebootCertificatesState,
@@ -1216,13 +1216,13 @@ impl<'a> VmMut<'a> {
         self
     }
 
-    /// Sets: Shutdown delay.
+    /// Sets: Seconds to wait before the next VM of an appliance is shut down.
     pub fn set_shutdown_delay(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::SHUTDOWN_DELAY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Snapshot info.
+    /// Sets: How the snapshot was taken.
     pub fn set_snapshot_info(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -1252,43 +1252,43 @@ impl<'a> VmMut<'a> {
         self.0.map_remove(fields::vm::SNAPSHOT_INFO, &Value::Str(key.into()))
     }
 
-    /// Sets: Snapshot metadata.
+    /// Sets: The VM's record when the snapshot was taken.
     pub fn set_snapshot_metadata(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::SNAPSHOT_METADATA, Value::Str(value.into()));
         self
     }
 
-    /// Sets: Snapshot of.
+    /// Sets: VM this is a snapshot of.
     pub fn set_snapshot_of(&mut self, value: crate::Ref<crate::tag::Vm>) -> &mut Self {
         self.0.set(fields::vm::SNAPSHOT_OF, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Snapshot schedule.
+    /// Sets: Snapshot schedule the VM follows.
     pub fn set_snapshot_schedule(&mut self, value: crate::Ref<crate::tag::Vmss>) -> &mut Self {
         self.0.set(fields::vm::SNAPSHOT_SCHEDULE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Snapshot time.
+    /// Sets: When the snapshot was taken.
     pub fn set_snapshot_time(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::vm::SNAPSHOT_TIME, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Start delay.
+    /// Sets: Seconds to wait before the next VM of an appliance is started.
     pub fn set_start_delay(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::START_DELAY, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Suspend SR.
+    /// Sets: SR for the memory image when suspended.
     pub fn set_suspend_sr(&mut self, value: crate::Ref<crate::tag::Sr>) -> &mut Self {
         self.0.set(fields::vm::SUSPEND_SR, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Suspend VDI.
+    /// Sets: VDI with the memory image while suspended.
     pub fn set_suspend_vdi(&mut self, value: crate::Ref<crate::tag::Vdi>) -> &mut Self {
         self.0.set(fields::vm::SUSPEND_VDI, crate::IntoValue::into_value(value));
         self
@@ -1313,25 +1313,25 @@ impl<'a> VmMut<'a> {
         self.0.set_remove(fields::vm::TAGS, &Value::Str(item.into()))
     }
 
-    /// Sets: Transportable snapshot id.
+    /// Sets: Identity of a snapshot taken with the guest's help.
     pub fn set_transportable_snapshot_id(&mut self, value: impl Into<Text>) -> &mut Self {
         self.0.set(fields::vm::TRANSPORTABLE_SNAPSHOT_ID, Value::Str(value.into()));
         self
     }
 
-    /// Sets: User version.
+    /// Sets: Version number for people.
     pub fn set_user_version(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::USER_VERSION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Version.
+    /// Sets: Number of times the VM was recovered.
     pub fn set_version(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm::VERSION, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Xenstore data.
+    /// Sets: Keys shown to the guest under `vm-data`.
     pub fn set_xenstore_data(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,

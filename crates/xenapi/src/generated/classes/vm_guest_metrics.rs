@@ -32,34 +32,34 @@ impl<'a> VmGuestMetrics<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// Whether PV drivers detected holds.
+    /// Whether a device of the guest uses a paravirtual driver.
     pub fn pv_drivers_detected(self) -> bool {
         self.0.get(fields::vm_guest_metrics::PV_DRIVERS_DETECTED).as_bool().unwrap_or_default()
     }
 
-    /// Whether PV drivers up to date holds. Deprecated.
+    /// Old form of the field PV_drivers_detected. Deprecated.
     pub fn pv_drivers_up_to_date(self) -> bool {
         self.0.get(fields::vm_guest_metrics::PV_DRIVERS_UP_TO_DATE).as_bool().unwrap_or_default()
     }
 
-    /// PV drivers version.
+    /// Version of the drivers in the guest.
     pub fn pv_drivers_version(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::PV_DRIVERS_VERSION)
     }
 
-    /// Can use hotplug vbd.
+    /// Whether disks can be plugged while it runs.
     pub fn can_use_hotplug_vbd(self) -> crate::TristateType {
         FromValue::from_value(self.0.get(fields::vm_guest_metrics::CAN_USE_HOTPLUG_VBD))
             .unwrap_or_default()
     }
 
-    /// Can use hotplug vif.
+    /// Whether network interfaces can be plugged while it runs.
     pub fn can_use_hotplug_vif(self) -> crate::TristateType {
         FromValue::from_value(self.0.get(fields::vm_guest_metrics::CAN_USE_HOTPLUG_VIF))
             .unwrap_or_default()
     }
 
-    /// Disks. No longer used.
+    /// Use of the guest's disks; always empty. No longer used.
     pub fn disks(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::DISKS)
     }
@@ -69,32 +69,32 @@ impl<'a> VmGuestMetrics<'a> {
         self.0.get(fields::vm_guest_metrics::LAST_UPDATED).as_time().unwrap_or_default()
     }
 
-    /// Whether live holds.
+    /// Whether the agent is heard now.
     pub fn live(self) -> bool {
         self.0.get(fields::vm_guest_metrics::LIVE).as_bool().unwrap_or_default()
     }
 
-    /// Memory. No longer used.
+    /// Use of the guest's memory; always empty. No longer used.
     pub fn memory(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::MEMORY)
     }
 
-    /// Netbios name. Not settled.
+    /// NetBIOS names of a Windows guest. Not settled.
     pub fn netbios_name(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::NETBIOS_NAME)
     }
 
-    /// Networks.
+    /// Addresses of the guest: `0/ip`, `0/ipv6/0`.
     pub fn networks(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::NETWORKS)
     }
 
-    /// Os version.
+    /// Name and version of the guest's system.
     pub fn os_version(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::OS_VERSION)
     }
 
-    /// Other.
+    /// Everything else the agent reports.
     pub fn other(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::OTHER)
     }
@@ -104,7 +104,7 @@ impl<'a> VmGuestMetrics<'a> {
         self.0.map_of(fields::vm_guest_metrics::OTHER_CONFIG)
     }
 
-    /// Services. Not settled.
+    /// Services the guest offers. Not settled.
     pub fn services(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_guest_metrics::SERVICES)
     }
@@ -131,7 +131,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         VmGuestMetrics(self.0)
     }
 
-    /// Sets: Whether PV drivers detected holds.
+    /// Sets: Whether a device of the guest uses a paravirtual driver.
     pub fn set_pv_drivers_detected(&mut self, value: bool) -> &mut Self {
         self.0.set(
             fields::vm_guest_metrics::PV_DRIVERS_DETECTED,
@@ -140,7 +140,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self
     }
 
-    /// Sets: Whether PV drivers up to date holds.
+    /// Sets: Old form of the field PV_drivers_detected.
     pub fn set_pv_drivers_up_to_date(&mut self, value: bool) -> &mut Self {
         self.0.set(
             fields::vm_guest_metrics::PV_DRIVERS_UP_TO_DATE,
@@ -149,7 +149,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self
     }
 
-    /// Sets: PV drivers version.
+    /// Sets: Version of the drivers in the guest.
     pub fn set_pv_drivers_version(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -179,7 +179,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::PV_DRIVERS_VERSION, &Value::Str(key.into()))
     }
 
-    /// Sets: Can use hotplug vbd.
+    /// Sets: Whether disks can be plugged while it runs.
     pub fn set_can_use_hotplug_vbd(&mut self, value: crate::TristateType) -> &mut Self {
         self.0.set(
             fields::vm_guest_metrics::CAN_USE_HOTPLUG_VBD,
@@ -188,7 +188,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self
     }
 
-    /// Sets: Can use hotplug vif.
+    /// Sets: Whether network interfaces can be plugged while it runs.
     pub fn set_can_use_hotplug_vif(&mut self, value: crate::TristateType) -> &mut Self {
         self.0.set(
             fields::vm_guest_metrics::CAN_USE_HOTPLUG_VIF,
@@ -197,7 +197,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self
     }
 
-    /// Sets: Disks.
+    /// Sets: Use of the guest's disks; always empty.
     pub fn set_disks(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -229,13 +229,13 @@ impl<'a> VmGuestMetricsMut<'a> {
         self
     }
 
-    /// Sets: Whether live holds.
+    /// Sets: Whether the agent is heard now.
     pub fn set_live(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm_guest_metrics::LIVE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Memory.
+    /// Sets: Use of the guest's memory; always empty.
     pub fn set_memory(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -261,7 +261,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::MEMORY, &Value::Str(key.into()))
     }
 
-    /// Sets: Netbios name.
+    /// Sets: NetBIOS names of a Windows guest.
     pub fn set_netbios_name(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -291,7 +291,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::NETBIOS_NAME, &Value::Str(key.into()))
     }
 
-    /// Sets: Networks.
+    /// Sets: Addresses of the guest: `0/ip`, `0/ipv6/0`.
     pub fn set_networks(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -321,7 +321,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::NETWORKS, &Value::Str(key.into()))
     }
 
-    /// Sets: Os version.
+    /// Sets: Name and version of the guest's system.
     pub fn set_os_version(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -351,7 +351,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::OS_VERSION, &Value::Str(key.into()))
     }
 
-    /// Sets: Other.
+    /// Sets: Everything else the agent reports.
     pub fn set_other(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -407,7 +407,7 @@ impl<'a> VmGuestMetricsMut<'a> {
         self.0.map_remove(fields::vm_guest_metrics::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Services.
+    /// Sets: Services the guest offers.
     pub fn set_services(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,

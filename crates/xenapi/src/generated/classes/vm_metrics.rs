@@ -32,43 +32,43 @@ impl<'a> VmMetrics<'a> {
         Ref::new(self.0.uuid())
     }
 
-    /// VCPUs CPU.
+    /// Physical CPU under each virtual one.
     pub fn vcpus_cpu(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_metrics::VCPUS_CPU)
     }
 
-    /// VCPUs flags.
+    /// State flags of each virtual CPU.
     pub fn vcpus_flags(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_metrics::VCPUS_FLAGS)
     }
 
-    /// VCPUs number.
+    /// Virtual CPUs now.
     pub fn vcpus_number(self) -> i64 {
         self.0.get(fields::vm_metrics::VCPUS_NUMBER).as_int().unwrap_or_default()
     }
 
-    /// VCPUs params.
+    /// CPU settings in effect.
     pub fn vcpus_params(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_metrics::VCPUS_PARAMS)
     }
 
-    /// VCPUs utilisation. No longer used.
+    /// Use of each virtual CPU; always empty. No longer used.
     pub fn vcpus_utilisation(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_metrics::VCPUS_UTILISATION)
     }
 
-    /// Current domain type.
+    /// How the running guest is virtualised.
     pub fn current_domain_type(self) -> crate::DomainType {
         FromValue::from_value(self.0.get(fields::vm_metrics::CURRENT_DOMAIN_TYPE))
             .unwrap_or_default()
     }
 
-    /// Whether hvm holds.
+    /// Whether the guest is fully virtualised.
     pub fn hvm(self) -> bool {
         self.0.get(fields::vm_metrics::HVM).as_bool().unwrap_or_default()
     }
 
-    /// Install time.
+    /// When the VM was installed.
     pub fn install_time(self) -> Timestamp {
         self.0.get(fields::vm_metrics::INSTALL_TIME).as_time().unwrap_or_default()
     }
@@ -78,32 +78,32 @@ impl<'a> VmMetrics<'a> {
         self.0.get(fields::vm_metrics::LAST_UPDATED).as_time().unwrap_or_default()
     }
 
-    /// Memory actual.
+    /// Memory the guest has now, bytes.
     pub fn memory_actual(self) -> i64 {
         self.0.get(fields::vm_metrics::MEMORY_ACTUAL).as_int().unwrap_or_default()
     }
 
-    /// Whether nested virt holds.
+    /// Whether the guest may virtualise itself; it cannot migrate then.
     pub fn nested_virt(self) -> bool {
         self.0.get(fields::vm_metrics::NESTED_VIRT).as_bool().unwrap_or_default()
     }
 
-    /// Whether nomigrate holds.
+    /// Whether the guest forbids migration.
     pub fn nomigrate(self) -> bool {
         self.0.get(fields::vm_metrics::NOMIGRATE).as_bool().unwrap_or_default()
     }
 
-    /// Numa node memory. Not settled.
+    /// Bytes on each NUMA node. Not settled.
     pub fn numa_node_memory(self) -> MapRef<'a> {
         self.0.map_of(fields::vm_metrics::NUMA_NODE_MEMORY)
     }
 
-    /// Numa nodes. Not settled.
+    /// NUMA nodes the memory lies on. Not settled.
     pub fn numa_nodes(self) -> i64 {
         self.0.get(fields::vm_metrics::NUMA_NODES).as_int().unwrap_or_default()
     }
 
-    /// Whether numa optimised holds. Not settled.
+    /// Whether the memory was laid out for NUMA. Not settled.
     pub fn numa_optimised(self) -> bool {
         self.0.get(fields::vm_metrics::NUMA_OPTIMISED).as_bool().unwrap_or_default()
     }
@@ -113,12 +113,12 @@ impl<'a> VmMetrics<'a> {
         self.0.map_of(fields::vm_metrics::OTHER_CONFIG)
     }
 
-    /// Start time.
+    /// When the VM was last started.
     pub fn start_time(self) -> Timestamp {
         self.0.get(fields::vm_metrics::START_TIME).as_time().unwrap_or_default()
     }
 
-    /// State.
+    /// State of the domain in words.
     pub fn state(self) -> SetRef<'a> {
         self.0.set_of(fields::vm_metrics::STATE)
     }
@@ -145,7 +145,7 @@ impl<'a> VmMetricsMut<'a> {
         VmMetrics(self.0)
     }
 
-    /// Sets: VCPUs CPU.
+    /// Sets: Physical CPU under each virtual one.
     pub fn set_vcpus_cpu(&mut self, pairs: impl IntoIterator<Item = (i64, i64)>) -> &mut Self {
         let pairs = pairs.into_iter().map(|(key, value)| {
             (crate::IntoValue::into_value(key), crate::IntoValue::into_value(value))
@@ -168,7 +168,7 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::VCPUS_CPU, &crate::IntoValue::into_value(key))
     }
 
-    /// Sets: VCPUs flags.
+    /// Sets: State flags of each virtual CPU.
     pub fn set_vcpus_flags(
         &mut self,
         pairs: impl IntoIterator<Item = (i64, Vec<crate::Text>)>,
@@ -194,13 +194,13 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::VCPUS_FLAGS, &crate::IntoValue::into_value(key))
     }
 
-    /// Sets: VCPUs number.
+    /// Sets: Virtual CPUs now.
     pub fn set_vcpus_number(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm_metrics::VCPUS_NUMBER, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: VCPUs params.
+    /// Sets: CPU settings in effect.
     pub fn set_vcpus_params(
         &mut self,
         pairs: impl IntoIterator<Item = (impl Into<Text>, impl Into<Text>)>,
@@ -230,7 +230,7 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::VCPUS_PARAMS, &Value::Str(key.into()))
     }
 
-    /// Sets: VCPUs utilisation.
+    /// Sets: Use of each virtual CPU; always empty.
     pub fn set_vcpus_utilisation(
         &mut self,
         pairs: impl IntoIterator<Item = (i64, f64)>,
@@ -256,19 +256,19 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::VCPUS_UTILISATION, &crate::IntoValue::into_value(key))
     }
 
-    /// Sets: Current domain type.
+    /// Sets: How the running guest is virtualised.
     pub fn set_current_domain_type(&mut self, value: crate::DomainType) -> &mut Self {
         self.0.set(fields::vm_metrics::CURRENT_DOMAIN_TYPE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether hvm holds.
+    /// Sets: Whether the guest is fully virtualised.
     pub fn set_hvm(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm_metrics::HVM, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Install time.
+    /// Sets: When the VM was installed.
     pub fn set_install_time(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::vm_metrics::INSTALL_TIME, crate::IntoValue::into_value(value));
         self
@@ -280,25 +280,25 @@ impl<'a> VmMetricsMut<'a> {
         self
     }
 
-    /// Sets: Memory actual.
+    /// Sets: Memory the guest has now, bytes.
     pub fn set_memory_actual(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm_metrics::MEMORY_ACTUAL, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether nested virt holds.
+    /// Sets: Whether the guest may virtualise itself; it cannot migrate then.
     pub fn set_nested_virt(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm_metrics::NESTED_VIRT, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether nomigrate holds.
+    /// Sets: Whether the guest forbids migration.
     pub fn set_nomigrate(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm_metrics::NOMIGRATE, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Numa node memory.
+    /// Sets: Bytes on each NUMA node.
     pub fn set_numa_node_memory(
         &mut self,
         pairs: impl IntoIterator<Item = (i64, i64)>,
@@ -324,13 +324,13 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::NUMA_NODE_MEMORY, &crate::IntoValue::into_value(key))
     }
 
-    /// Sets: Numa nodes.
+    /// Sets: NUMA nodes the memory lies on.
     pub fn set_numa_nodes(&mut self, value: i64) -> &mut Self {
         self.0.set(fields::vm_metrics::NUMA_NODES, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: Whether numa optimised holds.
+    /// Sets: Whether the memory was laid out for NUMA.
     pub fn set_numa_optimised(&mut self, value: bool) -> &mut Self {
         self.0.set(fields::vm_metrics::NUMA_OPTIMISED, crate::IntoValue::into_value(value));
         self
@@ -366,13 +366,13 @@ impl<'a> VmMetricsMut<'a> {
         self.0.map_remove(fields::vm_metrics::OTHER_CONFIG, &Value::Str(key.into()))
     }
 
-    /// Sets: Start time.
+    /// Sets: When the VM was last started.
     pub fn set_start_time(&mut self, value: crate::Timestamp) -> &mut Self {
         self.0.set(fields::vm_metrics::START_TIME, crate::IntoValue::into_value(value));
         self
     }
 
-    /// Sets: State.
+    /// Sets: State of the domain in words.
     pub fn set_state(&mut self, items: impl IntoIterator<Item = impl Into<Text>>) -> &mut Self {
         self.0.set(
             fields::vm_metrics::STATE,
