@@ -8,6 +8,7 @@
 //!
 //! The host that answered is asked first the next time.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -241,15 +242,13 @@ impl Client {
         let id = Id::number(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         jsonrpc::encode_call(Version::V2, &id, method, params, &mut body);
 
-        let mut hosts = self.hosts();
+        let hosts = self.hosts();
         let rounds = if read && hosts.len() > 1 { 2 } else { 1 };
         let mut followed = 0;
         let mut first_error = None;
         for round in 0..rounds {
-            let mut at = 0;
-            while at < hosts.len() {
-                let target = hosts[at].clone();
-                at += 1;
+            let mut asked = VecDeque::from(hosts.clone());
+            while let Some(target) = asked.pop_front() {
                 let now = Instant::now();
                 if now >= deadline {
                     break;
@@ -269,8 +268,8 @@ impl Client {
                             return Err(CallError::Api(error));
                         };
                         // Refused calls weren't carried out, so even a write may go there.
-                        hosts.retain(|known| *known != next);
-                        hosts.insert(at.min(hosts.len()), next);
+                        asked.retain(|known| *known != next);
+                        asked.push_front(next);
                     }
                     Err(CallError::Api(error)) => {
                         self.prefer(&target);
