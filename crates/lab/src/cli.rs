@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::fault::{self, Fault, Kind};
 use crate::layout::Layout;
 use crate::report::{data, note};
+use crate::state::Lab;
 use crate::up::Options;
-use crate::{down, enter, events, init, keeper, launch, status, up};
+use crate::{down, enter, events, guest, init, keeper, launch, status, up};
 
 /// A practice pool on one machine: hosts in namespaces, faults on demand, nothing left behind.
 #[derive(Debug, Parser)]
@@ -93,6 +94,15 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Ask test guests for their counters, by MAC address: one JSON line each.
+    Guest {
+        /// Ask again every 100 ms until interrupted.
+        #[arg(long)]
+        follow: bool,
+        /// MAC addresses of the guests' network interfaces.
+        #[arg(required = true)]
+        macs: Vec<String>,
+    },
     /// Take the lab down; nothing is left.
     Down,
     #[command(hide = true)]
@@ -161,6 +171,10 @@ pub fn run(cli: &Cli) -> Result<u8> {
                 }
                 Ok(())
             })?;
+        }
+        Command::Guest { follow, macs } => {
+            Lab::load(&layout)?;
+            return Ok(u8::from(!guest::watch::run(&layout, macs, *follow)?));
         }
         Command::Down => down::down(&layout)?,
         Command::Keeper => keeper::run(&cli.name)?,

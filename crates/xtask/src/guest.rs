@@ -276,10 +276,12 @@ mod tests {
 
     #[test]
     fn partitions_neither_overlap_nor_leave_the_disk() {
-        assert!(BOOT_PARTITION.start + BOOT_PARTITION.bytes <= COUNTER_PARTITION.start);
-        assert!(COUNTER_PARTITION.start + COUNTER_PARTITION.bytes <= IMAGE_BYTES);
-        // The counter's ring: block 0 and 2047 more of 4 KiB.
-        assert!(COUNTER_PARTITION.bytes >= 2048 * 4096);
+        const {
+            assert!(BOOT_PARTITION.start + BOOT_PARTITION.bytes <= COUNTER_PARTITION.start);
+            assert!(COUNTER_PARTITION.start + COUNTER_PARTITION.bytes <= IMAGE_BYTES);
+            // The counter's ring: block 0 and 2047 more of 4 KiB.
+            assert!(COUNTER_PARTITION.bytes >= 2048 * 4096);
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! blocks live in the crates, and nothing here is needed by a running pool.
 
 mod codegen;
+mod demo;
 mod guest;
 mod packages;
+mod programs;
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +25,12 @@ struct CommandLine {
 enum Verb {
     /// Writes what follows from the datamodel: typed records, calls, errors and the API reference.
     Codegen(codegen::Arguments),
+    /// Shows a pool of three hosts, guests on it, and its coordinator's power cut.
+    Demo(demo::Arguments),
     /// Builds the test guest's disk image.
     Guest(guest::Arguments),
+    /// Builds the programs and runs `holdfast-lab` with these arguments.
+    Lab(programs::LabArguments),
     /// Installs the Debian packages that building, testing and the lab need.
     Packages(packages::Arguments),
 }
@@ -32,7 +38,9 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().verb {
         Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
+        Verb::Demo(arguments) => demo::run(&arguments, &root()),
         Verb::Guest(arguments) => guest::run(&arguments, &root()),
+        Verb::Lab(arguments) => programs::lab(&arguments, &root()),
         Verb::Packages(arguments) => packages::run(&arguments),
     }
 }
