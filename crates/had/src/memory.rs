@@ -23,17 +23,30 @@ pub fn small_thread(
     Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work)
 }
 
+/// A limit of locked memory from which on it is none for us, in bytes.
+const ENOUGH: u64 = 1 << 30;
+
 /// Locks everything mapped now, program text included, so that no page has to come from a dead disk later; what is
 /// mapped later is locked when it is touched, so that unused stacks cost nothing.
 ///
 /// # Errors
-/// Without the privilege to lock without limit. Locking within a limit would be worse than none: every later thread
-/// and allocation beyond it would fail.
+/// Without the privilege to lock without limit. Locking within a limit would be worse than none: every thread and
+/// allocation beyond it would fail.
 pub fn lock() -> rustix::io::Result<()> {
-    let without = Rlimit { current: None, maximum: None };
-    rustix::process::setrlimit(Resource::Memlock, without)?;
+    let limit = rustix::process::getrlimit(Resource::Memlock).maximum;
+    // Needs another privilege than locking does, so a failure says nothing.
+    let _ = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     rustix::mm::mlockall(MlockAllFlags::CURRENT)?;
-    rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
+    rustix::mm::mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)?;
+    // Who may exceed the limit isn't told, so it is tried; nothing is touched.
+    if let Some(limit) = limit.filter(|limit| *limit < ENOUGH) {
+        let beyond = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1 << 20);
+        if Vec::<u8>::new().try_reserve_exact(beyond).is_err() {
+            rustix::mm::munlockall()?;
+            return Err(rustix::io::Errno::PERM);
+        }
+    }
+    Ok(())
 }
 
 /// Asks the out-of-memory killer to take anything else; without the privilege it stays as it is.
