@@ -17,7 +17,6 @@ fn names(had: &Had) -> Vec<(Uuid, bool)> {
     guests.into_iter().map(|guest| (guest.process.vm, guest.alive)).collect()
 }
 
-/// proves: S4-59 (lab)
 #[test]
 fn the_registry_survives_the_death_of_had() {
     let mut had = Had::start();
@@ -93,7 +92,6 @@ fn an_incoming_guest_becomes_a_running_one_of_a_higher_generation() {
     assert_eq!(known[0].process, guest.as_vm(vm(1), 4));
 }
 
-/// proves: S1-12 (lab)
 #[test]
 fn a_lower_generation_is_refused() {
     let had = Had::start();
@@ -109,7 +107,6 @@ fn a_lower_generation_is_refused() {
     assert_eq!(names(&had), [(vm(1), true)]);
 }
 
-/// proves: S1-12 (lab)
 #[test]
 fn a_second_live_process_of_a_vm_is_refused() {
     let had = Had::start();

@@ -31,13 +31,11 @@ fn survives_a_restart(etcd: &Etcd) {
     assert_eq!(etcd.value().as_deref(), Some("alive"));
 }
 
-/// proves: S4-59 (lab)
 #[test]
 fn the_lease_is_kept_across_a_restart_of_had() {
     survives_a_restart(&Etcd::start());
 }
 
-/// proves: S4-59 (lab)
 #[test]
 fn the_lease_is_kept_across_a_restart_of_had_over_tls() {
     survives_a_restart(&Etcd::start_with_tls());
@@ -89,7 +87,6 @@ fn a_database_that_stands_still_makes_the_lease_late_then_lost_and_then_held_aga
     eventually("the key is back", || (etcd.value()? == "alive").then_some(()));
 }
 
-/// proves: S4-59 (lab)
 #[test]
 fn the_lease_ends_when_had_is_gone() {
     let etcd = Etcd::start();
