@@ -237,8 +237,8 @@ fn resident_memory_stays_small() {
         had.client().register(&guest.as_vm(vm(number as u128), 1)).expect("registered");
     }
     let resident = memory_kib(had.process.pid(), "VmRSS");
-    // An unoptimised build with all of its text locked in; a release build is smaller.
-    assert!(resident < 16 << 10, "{resident} KiB");
+    // An unoptimised build has about 8 MiB, nearly all of it program text that is locked in.
+    assert!(resident < 12 << 10, "{resident} KiB");
 }
 
 /// Reads one figure in KiB from /proc/PID/status.
