@@ -172,6 +172,11 @@ impl Change {
         self
     }
 
+    /// The transaction that does this to the records as they are in `view`.
+    pub fn into_transaction(self, view: &View) -> Txn {
+        self.transaction(view, &BTreeMap::new())
+    }
+
     /// The transaction that does this to the records as they are in `view`, or as they are in `fresh` where that knows
     /// better.
     fn transaction(&self, view: &View, fresh: &BTreeMap<Key, Option<pooldb::Entry>>) -> Txn {

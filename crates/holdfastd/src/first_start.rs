@@ -287,8 +287,6 @@ fn netmask(prefix: u8) -> String {
 pub struct FirstStart {
     /// The commit.
     pub change: Change,
-    /// The pool.
-    pub pool: Uuid,
     /// The pool's CA, for this host's own certificate.
     pub ca: PoolCa,
 }
@@ -303,11 +301,11 @@ pub const CA_KEY: &str = "ca-key";
 pub fn first_start(
     machine: &Machine,
     host: Uuid,
+    pool: Uuid,
     key: &PoolKey,
     drivers: &storage::DriverSet,
     root_password: Option<&Secret>,
 ) -> Result<FirstStart, crate::pki::PkiError> {
-    let pool = random_uuid();
     let now = time::OffsetDateTime::from_unix_timestamp(machine.now.0)
         .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     let ca = PoolCa::generate(pool, now)?;
@@ -365,7 +363,7 @@ pub fn first_start(
         };
         change.put(Key::new(Table::Account, "root"), encode(&account));
     }
-    Ok(FirstStart { change, pool, ca })
+    Ok(FirstStart { change, ca })
 }
 
 /// Where [`PoolMeta`] stands.

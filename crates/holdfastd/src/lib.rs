@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod edits;
+pub mod etcd_unit;
 pub mod events;
 pub mod first_start;
 pub mod guests;
@@ -22,8 +23,10 @@ pub mod http;
 pub mod identity;
 pub mod pki;
 pub mod projection;
+pub mod reconcilers;
 pub mod records;
 pub mod sagas;
+pub mod start;
 pub mod streams;
 pub mod tasks;
 
