@@ -15,7 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod edits;
-pub mod etcd_unit;
+// etcd_unit
 pub mod events;
 pub mod first_start;
 pub mod guests;

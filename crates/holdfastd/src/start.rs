@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pooldb::{EmbeddedDb, EtcdDb, Key, NewStore, PoolDb, Replica, Table};
+use pooldb::embedded::{EmbeddedDb, NewStore};
+use pooldb::etcd::EtcdDb;
+use pooldb::{Key, PoolDb, Replica, Table};
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
@@ -36,7 +38,9 @@ const INITIAL_PASSWORD_FILE: &str = "initial-password";
 pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     let clock = SystemClock;
     std::fs::create_dir_all(&config.paths.state)?;
-    std::fs::create_dir_all(config.db_dir())?;
+    for dir in [config.db_dir(), config.tls_dir(), config.etcd_dir()] {
+        std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    }
     let identity = match Identity::read(&config.host_file())? {
         Some(identity) => identity,
         None => {
@@ -64,8 +68,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     let drivers = storage::DriverSet::standard();
     let doors = Doors {
         hypervisor: Arc::new(hypervisor::LibvirtHypervisor::new(
-            &config.libvirt.uri,
-            &config.paths.state,
+            hypervisor::LibvirtOptions::new(&config.libvirt.uri, &config.paths.state),
         )),
         drivers: drivers.clone(),
         had: Arc::new(host::had::AsyncClient::new(config.had_socket())),
