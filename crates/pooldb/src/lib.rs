@@ -15,6 +15,8 @@
 //! [`etcd::members`] the voters, [`migrate`] the move between embedded and etcd.
 
 pub mod db;
+pub mod embedded;
+pub mod gate;
 pub mod history;
 pub mod key;
 pub mod memory;
@@ -26,6 +28,8 @@ pub mod txn;
 pub use db::{
     Change, Changes, DbError, Entry, Identity, LeaseId, PoolDb, Snapshot, WatchItem, Watching,
 };
+pub use embedded::EmbeddedDb;
+pub use gate::{Destination, Gate};
 pub use key::{Bytes, Key, Table};
 pub use memory::MemoryDb;
 pub use replica::{Batch, Item, Replica, View};
