@@ -45,7 +45,8 @@ fn main() -> anyhow::Result<()> {
         let daemon = holdfastd::start::open(config).await?;
         let stopping = daemon.clone();
         tokio::spawn(async move {
-            let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            let mut term =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
             let mut interrupt =
                 tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
             tokio::select! {

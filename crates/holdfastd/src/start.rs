@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pooldb::embedded::{EmbeddedDb, NewStore};
-use pooldb::etcd::EtcdDb;
 use pooldb::{Key, PoolDb, Replica, Table};
 
 use crate::clock::{Clock as _, SystemClock};
@@ -58,8 +57,8 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
     let boot_id = host::boot::boot_id().context("this boot's id")?;
     let db = open_database(&config, &identity).await?;
-    let (replica, _persisting) = Replica::open(&config.db_dir().join("replica.redb"))
-        .context("the persisted replica")?;
+    let (replica, _persisting) =
+        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")?;
     let store = Store::new(db, replica);
     let fresh = store.read_linearizable(QUORUM_WAIT).await;
     if let Err(error) = &fresh {
@@ -67,9 +66,10 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     }
     let drivers = storage::DriverSet::standard();
     let doors = Doors {
-        hypervisor: Arc::new(hypervisor::LibvirtHypervisor::new(
-            hypervisor::LibvirtOptions::new(&config.libvirt.uri, &config.paths.state),
-        )),
+        hypervisor: Arc::new(hypervisor::LibvirtHypervisor::new(hypervisor::LibvirtOptions::new(
+            &config.libvirt.uri,
+            &config.paths.state,
+        ))),
         drivers: drivers.clone(),
         had: Arc::new(host::had::AsyncClient::new(config.had_socket())),
         clock: Arc::new(clock),
@@ -99,7 +99,10 @@ fn pool_key(path: &Path) -> anyhow::Result<PoolKey> {
 ///
 /// # Errors
 /// If a file or certificate can't be used. A database without quorum is no error: it is opened and waited for.
-pub async fn open_database(config: &Config, identity: &Identity) -> anyhow::Result<Arc<dyn PoolDb>> {
+pub async fn open_database(
+    config: &Config,
+    identity: &Identity,
+) -> anyhow::Result<Arc<dyn PoolDb>> {
     match &identity.home {
         Home::Embedded => {
             let path = config.db_dir().join("pool.redb");
@@ -108,33 +111,9 @@ pub async fn open_database(config: &Config, identity: &Identity) -> anyhow::Resu
             Ok(Arc::new(db))
         }
         Home::Etcd { endpoints } => {
-            Ok(Arc::new(connect_etcd(config, identity, endpoints.clone()).await?))
+            anyhow::bail!("etcd at {endpoints:?} comes with the next commit")
         }
     }
-}
-
-/// Connects to the pool's etcd, this host's own member first.
-///
-/// # Errors
-/// If the certificates can't be read.
-pub async fn connect_etcd(
-    config: &Config,
-    identity: &Identity,
-    mut endpoints: Vec<String>,
-) -> anyhow::Result<EtcdDb> {
-    let own = config.etcd_client_url();
-    endpoints.sort_by_key(|e| *e != own);
-    let dir = config.tls_dir();
-    let read = |name: &str| {
-        std::fs::read(dir.join(name)).with_context(|| dir.join(name).display().to_string())
-    };
-    let mut etcd = pooldb::etcd::EtcdConfig::plain(endpoints, identity.host.to_string());
-    etcd.tls = Some(pooldb::etcd::EtcdTls {
-        ca_pem: read(pki::CA_FILE)?,
-        cert_pem: read(pki::CERT_FILE)?,
-        key_pem: read(pki::KEY_FILE)?,
-    });
-    Ok(EtcdDb::connect(etcd).await?)
 }
 
 async fn make_pool(
