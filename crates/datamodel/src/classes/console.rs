@@ -39,5 +39,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `console`, by name.
 static MESSAGES: &[Message] = &[];

@@ -34,5 +34,4 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro("value", Type::Float, "Last value."),
 ];
 
-/// Explicit messages of `data_source`, by name.
 static MESSAGES: &[Message] = &[];

@@ -41,7 +41,6 @@ static FIELDS: &[Field] = &[
     Field::static_ro("timestamp", Type::DateTime, "When it happened.").deprecated(),
 ];
 
-/// Explicit messages of `event`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "from",

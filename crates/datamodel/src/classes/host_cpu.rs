@@ -47,5 +47,4 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro("vendor", Type::String, "Vendor of the CPU."),
 ];
 
-/// Explicit messages of `host_cpu`, by name.
 static MESSAGES: &[Message] = &[];

@@ -42,5 +42,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `host_metrics`, by name.
 static MESSAGES: &[Message] = &[];

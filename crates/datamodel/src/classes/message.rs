@@ -40,7 +40,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `message`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create",

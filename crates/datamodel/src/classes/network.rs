@@ -101,7 +101,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `network`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_purpose",

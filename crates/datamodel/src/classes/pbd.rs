@@ -47,7 +47,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `PBD`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "plug",

@@ -129,7 +129,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `PIF`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create_VLAN",

@@ -1,12 +1,15 @@
 //! `pool`: the whole pool; exactly one exists.
 //!
-//! Fields only, in byte order of their names (lookups rely on it); the explicit messages are in `messages.rs` beside
-//! this file, and implicit messages are not written at all.
+//! Fields here, in byte order of their names (lookups rely on it); explicit messages by idea in `pool/`, brought into
+//! order below; implicit messages are not written at all.
 
-mod messages;
+mod access;
+mod ha;
+mod membership;
+mod settings;
 
 use crate::enums;
-use crate::schema::{Class, DefaultValue, Field, ImplicitSet, Lifecycle, Role, Type};
+use crate::schema::{Class, DefaultValue, Field, ImplicitSet, Lifecycle, Message, Role, Type};
 
 /// The class `pool`.
 pub static CLASS: Class = Class {
@@ -14,7 +17,7 @@ pub static CLASS: Class = Class {
     state: Lifecycle::Published,
     events: true,
     fields: FIELDS,
-    messages: messages::MESSAGES,
+    messages: MESSAGES,
     implicit: ImplicitSet {
         getters: true,
         all: true,
@@ -387,3 +390,10 @@ static FIELDS: &[Field] = &[
     .default(DefaultValue::Zero)
     .deprecated(),
 ];
+
+const PARTS: &[&[Message]] =
+    &[membership::MESSAGES, ha::MESSAGES, access::MESSAGES, settings::MESSAGES];
+
+static MESSAGES: &[Message] = &SORTED;
+
+static SORTED: [Message; Message::count(PARTS)] = Message::sorted(PARTS);

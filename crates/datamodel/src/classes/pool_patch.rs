@@ -61,7 +61,6 @@ static FIELDS: &[Field] = &[
     Field::static_ro("version", Type::String, "Version of the patch.").default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `pool_patch`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",

@@ -58,7 +58,6 @@ static FIELDS: &[Field] = &[
     Field::static_ro("version", Type::String, "Version of the update.").default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `pool_update`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",

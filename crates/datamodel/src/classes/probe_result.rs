@@ -40,5 +40,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `probe_result`, by name.
 static MESSAGES: &[Message] = &[];

@@ -69,7 +69,6 @@ static FIELDS: &[Field] = &[
         .default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `session`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "change_password",

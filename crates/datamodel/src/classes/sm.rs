@@ -79,5 +79,4 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro("version", Type::String, "Version of the driver."),
 ];
 
-/// Explicit messages of `SM`, by name.
 static MESSAGES: &[Message] = &[];

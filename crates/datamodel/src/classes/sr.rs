@@ -91,7 +91,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `SR`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "assert_can_host_ha_statefile",

@@ -36,5 +36,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `sr_stat`, by name.
 static MESSAGES: &[Message] = &[];

@@ -74,7 +74,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `task`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_to_other_config",

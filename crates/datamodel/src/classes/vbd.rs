@@ -102,7 +102,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VBD`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "assert_attachable",

@@ -116,7 +116,6 @@ static FIELDS: &[Field] = &[
     .default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `VDI`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "clone",

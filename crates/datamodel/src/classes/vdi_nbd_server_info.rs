@@ -33,5 +33,4 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro("subject", Type::String, "Name the certificate must carry."),
 ];
 
-/// Explicit messages of `vdi_nbd_server_info`, by name.
 static MESSAGES: &[Message] = &[];

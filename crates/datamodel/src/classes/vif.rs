@@ -128,7 +128,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VIF`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_ipv4_allowed",

@@ -84,5 +84,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VM_guest_metrics`, by name.
 static MESSAGES: &[Message] = &[];

@@ -90,5 +90,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VM_metrics`, by name.
 static MESSAGES: &[Message] = &[];

@@ -13,11 +13,12 @@ pub(crate) fn file() -> String {
          `remove_FIELD`. Messages marked *async* can be called as `Async.CLASS.MESSAGE` and then return a task. The role is the\n\
          least privileged one that may call. The session, first parameter of nearly every message, is left out.\n\n",
     );
-    for class in CLASSES {
+    let public = || CLASSES.iter().filter(|c| c.state != Lifecycle::Internal);
+    for class in public() {
         writeln!(out, "- [{0}](#class-{1})", class.name, class.name.to_lowercase())
             .expect("string");
     }
-    for class in CLASSES {
+    for class in public() {
         section(&mut out, class);
     }
     out
@@ -34,7 +35,7 @@ fn section(out: &mut String, class: &'static Class) {
     writeln!(out, "\n## Class {}\n\n{}{}\n", class.name, class.doc, state(class.state))
         .expect("string");
     out.push_str("| field | type | | |\n|---|---|---|---|\n");
-    for field in class.fields {
+    for field in class.fields.iter().filter(|f| f.state != Lifecycle::Internal) {
         let store = match field.store {
             Store::Stored => String::new(),
             Store::Reverse { class, field } => format!(" Follows from {class}.{field}."),
@@ -66,7 +67,7 @@ fn section(out: &mut String, class: &'static Class) {
         return;
     }
     out.push_str("\n| message | role | |\n|---|---|---|\n");
-    for message in class.messages {
+    for message in class.messages.iter().filter(|m| m.state != Lifecycle::Internal) {
         let params: Vec<String> = message
             .params
             .iter()
