@@ -119,15 +119,20 @@ impl Leases {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes out the leases that have ended; says when the next one may.
-    fn take_ended(&self, now: Instant) -> (Vec<LeaseId>, Option<Instant>) {
+    /// Takes out the leases that have ended.
+    fn take_ended(&self, now: Instant) -> Vec<LeaseId> {
         let mut running = self.lock();
         let ended: Vec<LeaseId> =
             running.iter().filter(|(_, lease)| lease.ends <= now).map(|(id, _)| *id).collect();
         for lease in &ended {
             running.remove(lease);
         }
-        (ended, running.values().map(|lease| lease.ends).min())
+        ended
+    }
+
+    /// When the next lease may end.
+    fn next_end(&self) -> Option<Instant> {
+        self.lock().values().map(|lease| lease.ends).min()
     }
 }
 
@@ -140,7 +145,8 @@ pub(super) fn spawn(shared: Weak<Shared>, jobs: mpsc::Receiver<Job>) -> std::io:
 fn run(shared: &Weak<Shared>, jobs: &mpsc::Receiver<Job>) {
     let mut frozen = false;
     let mut held: Vec<Job> = Vec::new();
-    let mut next_end: Option<Instant> = None;
+    // Leases from before a restart run from now on.
+    let mut next_end = shared.upgrade().and_then(|shared| shared.leases.next_end());
     loop {
         let patience = next_end.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
         let first = if !frozen && !held.is_empty() {
@@ -164,8 +170,7 @@ fn run(shared: &Weak<Shared>, jobs: &mpsc::Receiver<Job>) {
                 Err(_) => break,
             }
         }
-        let (ended, next) = shared.leases.take_ended(Instant::now());
-        next_end = next;
+        let ended = shared.leases.take_ended(Instant::now());
         let mut round = Round { shared: &shared, commits: Vec::new(), held: Vec::new(), frozen };
         let mut outcome = if ended.is_empty() { Ok(()) } else { round.end_leases(&ended) };
         for job in work {
@@ -183,8 +188,7 @@ fn run(shared: &Weak<Shared>, jobs: &mpsc::Receiver<Job>) {
             tracing::error!(%error, "the embedded database's disk failed; it takes no more writes");
             return;
         }
-        // A lease granted in this round may end before those known at its start.
-        next_end = shared.leases.lock().values().map(|lease| lease.ends).min();
+        next_end = shared.leases.next_end();
     }
 }
 
