@@ -368,3 +368,34 @@ fn answers_that_other_servers_give_are_read() {
     let data = br#"{"jsonrpc":"2.0","error":{"code":1,"message":"X","data":"y"},"id":null}"#;
     assert_eq!(jsonrpc::decode_response(data).expect("text as data"), Err(Error::new("X", ["y"])));
 }
+
+/// The call as Python's `xmlrpc.client` writes it.
+#[test]
+fn a_call_of_the_python_client_is_read() {
+    let text = "<?xml version='1.0'?>\n<methodCall>\n<methodName>VM.create</methodName>\n<params>\n<param>\n\
+        <value><string>OpaqueRef:s</string></value>\n</param>\n<param>\n<value><int>5</int></value>\n</param>\n\
+        <param>\n<value><boolean>1</boolean></value>\n</param>\n<param>\n<value><double>1.5</double></value>\n</param>\n\
+        <param>\n<value><struct>\n<member>\n<name>a</name>\n<value><string>b &lt;&amp;&gt; é\n</string></value>\n\
+        </member>\n<member>\n<name>n</name>\n<value><array><data>\n<value><int>1</int></value>\n\
+        <value><string>2</string></value>\n<value><nil/></value></data></array></value>\n</member>\n</struct></value>\n\
+        </param>\n<param>\n<value><dateTime.iso8601>20260101T00:00:00Z</dateTime.iso8601></value>\n</param>\n\
+        <param>\n<value><base64>\ndGV4dA==\n</base64></value>\n</param>\n<param>\n<value><string></string></value>\n\
+        </param>\n</params>\n</methodCall>\n";
+    let call = xmlrpc::decode_call(text.as_bytes()).expect("a call");
+    assert_eq!(call.method, "VM.create");
+    let object = vec![
+        ("a".into(), Value::word("b <&> é\n")),
+        ("n".into(), Value::Set(vec![Value::Int(1), Value::word("2"), Value::Void])),
+    ];
+    let expected = [
+        Value::word("OpaqueRef:s"),
+        Value::Int(5),
+        Value::Bool(true),
+        Value::Float(1.5),
+        Value::Struct(object),
+        Value::DateTime(xenapi::Timestamp(1_767_225_600)),
+        Value::word("text"),
+        Value::word(""),
+    ];
+    assert_eq!(call.params, expected);
+}
