@@ -40,7 +40,7 @@ pub(crate) fn volume_spec(volume: Uuid, virtual_size_bytes: u64) -> VolumeSpec {
     }
 }
 
-fn format_name(format: DiskFormat) -> &'static str {
+pub(crate) fn format_name(format: DiskFormat) -> &'static str {
     match format {
         DiskFormat::Qcow2 => "qcow2",
         DiskFormat::Raw => "raw",
@@ -62,37 +62,17 @@ impl Bench {
     }
 
     pub(crate) async fn path(&self, volume: Uuid) -> (PathBuf, &'static str) {
-        let observation = self.driver.observe(&self.sr, volume, LIMIT).await.expect("there");
-        (self.root().join(observation.location), format_name(observation.format))
-    }
-
-    pub(crate) fn qemu_io(
-        &self,
-        path: &Path,
-        format: &str,
-        command: &str,
-    ) -> Result<String, host::Error> {
-        let run =
-            Command::new("qemu-io").args(["-f", format, "-c", command]).arg(path).limit(LIMIT);
-        run.check().map(|output| output.text())
+        path(&self.driver, &self.sr, volume).await
     }
 
     /// Writes `mark` to the volume's first bytes, as its guest would.
     pub(crate) async fn fill(&self, volume: Uuid, mark: u8) {
-        let (path, format) = self.path(volume).await;
-        self.qemu_io(&path, format, &format!("write -P {mark} 0 {DATA_BYTES}")).expect("written");
+        fill(&self.driver, &self.sr, volume, mark).await;
     }
 
     /// The byte that fills the volume's first bytes.
     pub(crate) async fn content(&self, volume: Uuid) -> u8 {
-        let (path, format) = self.path(volume).await;
-        let text = self.qemu_io(&path, format, "read -v 0 16").expect("readable");
-        let byte = text.split_whitespace().nth(1).expect("a dump");
-        let mark = u8::from_str_radix(byte, 16).expect("a byte");
-        let text = self.qemu_io(&path, format, &format!("read -P {mark} 0 {DATA_BYTES}"));
-        let text = text.expect("readable");
-        assert!(!text.contains("Pattern verification failed"), "mixed content: {text}");
-        mark
+        content(&self.driver, &self.sr, volume).await
     }
 
     pub(crate) async fn check_image(&self, volume: Uuid) {
@@ -132,4 +112,30 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+async fn path(driver: &FileDriver, sr: &SrSpec, volume: Uuid) -> (PathBuf, &'static str) {
+    let observation = driver.observe(sr, volume, LIMIT).await.expect("there");
+    let root = Path::new(&sr.device_config["location"]);
+    (root.join(observation.location), format_name(observation.format))
+}
+
+fn qemu_io(options: &[&str], path: &Path, format: &str, command: &str) -> String {
+    let run = Command::new("qemu-io").args(options).args(["-f", format, "-c", command]).arg(path);
+    run.limit(LIMIT).check().unwrap_or_else(|error| panic!("{error}")).text()
+}
+
+pub(crate) async fn fill(driver: &FileDriver, sr: &SrSpec, volume: Uuid, mark: u8) {
+    let (path, format) = path(driver, sr, volume).await;
+    qemu_io(&[], &path, format, &format!("write -P {mark} 0 {DATA_BYTES}"));
+}
+
+pub(crate) async fn content(driver: &FileDriver, sr: &SrSpec, volume: Uuid) -> u8 {
+    let (path, format) = path(driver, sr, volume).await;
+    let text = qemu_io(&["-r"], &path, format, "read -v 0 16");
+    let byte = text.split_whitespace().nth(1).expect("a dump");
+    let mark = u8::from_str_radix(byte, 16).expect("a byte");
+    let text = qemu_io(&["-r"], &path, format, &format!("read -P {mark} 0 {DATA_BYTES}"));
+    assert!(!text.contains("Pattern verification failed"), "mixed content: {text}");
+    mark
 }
