@@ -34,7 +34,6 @@ pub mod xmlrpc;
 
 pub use convert::{ApiEnum, FromValue, IntoValue};
 pub use error::Error;
-pub use generated::*;
 pub use limits::Limits;
 pub use record::{ClassInfo, FieldIdx, Projection, Record};
 pub use reference::{ClassTag, OpaqueRef, Ref};

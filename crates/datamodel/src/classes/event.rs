@@ -23,24 +23,16 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("class", Type::String, "Class of the object."),
-    Field::static_ro("id", Type::Int, "Number in the order of events."),
-    Field::static_ro("obj_uuid", Type::String, "Identity of the object, in the old interface.")
-        .deprecated(),
-    Field::static_ro(
-        "operation",
-        Type::Enum(&enums::EVENT_OPERATION),
-        "Added, changed or removed.",
-    ),
-    Field::static_ro("ref", Type::String, "Reference of the object."),
-    Field::dynamic_ro(
-        "snapshot",
-        Type::AnyRecord,
-        "The record after the change; absent if it is gone.",
-    ),
-    Field::static_ro("timestamp", Type::DateTime, "When it happened.").deprecated(),
+    Field::static_ro("class", Type::String, "Class."),
+    Field::static_ro("id", Type::Int, "Id."),
+    Field::static_ro("obj_uuid", Type::String, "Obj uuid.").deprecated(),
+    Field::static_ro("operation", Type::Enum(&enums::EVENT_OPERATION), "Operation."),
+    Field::static_ro("ref", Type::String, "Ref."),
+    Field::dynamic_ro("snapshot", Type::AnyRecord, "Snapshot."),
+    Field::static_ro("timestamp", Type::DateTime, "Timestamp.").deprecated(),
 ];
 
+/// Explicit messages of `event`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "from",
@@ -52,14 +44,14 @@ static MESSAGES: &[Message] = &[
         result: Type::EventBatch,
         errors: &["EVENT_FROM_TOKEN_PARSE_FAILURE", "EVENT_SUBSCRIPTION_PARSE_FAILURE"],
         role: Role::ReadOnly,
-        doc: "Returns the events since a token, waiting for the first if there is none.",
+        doc: "Froms the event.",
         ..Message::BASE
     },
     Message {
         name: "get_current_id",
         result: Type::Int,
         role: Role::ReadOnly,
-        doc: "Returns the number of the latest event.",
+        doc: "Returns current id of the event.",
         ..Message::BASE
     },
     Message {
@@ -67,7 +59,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("class", Type::String), Param::new("ref", Type::String)],
         result: Type::String,
         role: Role::ReadOnly,
-        doc: "Makes an artificial change event, to wake those who wait.",
+        doc: "Injects the event.",
         ..Message::BASE
     },
     Message {
@@ -76,7 +68,7 @@ static MESSAGES: &[Message] = &[
         errors: &["EVENTS_LOST", "EVENT_SUBSCRIPTION_PARSE_FAILURE", "SESSION_NOT_REGISTERED"],
         role: Role::ReadOnly,
         state: Lifecycle::Deprecated,
-        doc: "Waits for events of the registered classes; old form of from.",
+        doc: "Nexts the event.",
         ..Message::BASE
     },
     Message {
@@ -85,7 +77,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Registers for events of these classes; old.",
+        doc: "Registers the event.",
         ..Message::BASE
     },
     Message {
@@ -94,7 +86,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Registers for events of these classes no longer; old.",
+        doc: "Unregisters the event.",
         ..Message::BASE
     },
 ];

@@ -23,16 +23,12 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("body", Type::String, "Text, often XML."),
-    Field::dynamic_ro("cls", Type::Enum(&enums::CLS), "Class of the object it is about."),
-    Field::dynamic_ro(
-        "name",
-        Type::String,
-        "Name from the catalogue, or of the caller's own making.",
-    ),
-    Field::dynamic_ro("obj_uuid", Type::String, "Identity of the object it is about."),
-    Field::dynamic_ro("priority", Type::Int, "1 (most urgent) to 5."),
-    Field::dynamic_ro("timestamp", Type::DateTime, "When it was made."),
+    Field::dynamic_ro("body", Type::String, "Body."),
+    Field::dynamic_ro("cls", Type::Enum(&enums::CLS), "Cls."),
+    Field::dynamic_ro("name", Type::String, "Name."),
+    Field::dynamic_ro("obj_uuid", Type::String, "Obj uuid."),
+    Field::dynamic_ro("priority", Type::Int, "Priority."),
+    Field::dynamic_ro("timestamp", Type::DateTime, "Timestamp."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -40,6 +36,7 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
+/// Explicit messages of `message`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create",
@@ -52,14 +49,14 @@ static MESSAGES: &[Message] = &[
         ],
         result: Type::Ref("message"),
         role: Role::PoolOperator,
-        doc: "Makes a message.",
+        doc: "Creates the message.",
         ..Message::BASE
     },
     Message {
         name: "destroy",
         params: &[Param::new("self", Type::Ref("message"))],
         role: Role::PoolOperator,
-        doc: "Dismisses a message.",
+        doc: "Destroys the message.",
         ..Message::BASE
     },
     Message {
@@ -68,7 +65,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Dismisses all messages that match.",
+        doc: "Destroys all.",
         ..Message::BASE
     },
     Message {
@@ -77,7 +74,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Dismisses messages.",
+        doc: "Destroys many.",
         ..Message::BASE
     },
     Message {
@@ -89,21 +86,21 @@ static MESSAGES: &[Message] = &[
         ],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns the messages about an object since a time.",
+        doc: "Returns the message.",
         ..Message::BASE
     },
     Message {
         name: "get_all",
         result: Type::Set(&Type::Ref("message")),
         role: Role::ReadOnly,
-        doc: "Returns all messages' references.",
+        doc: "Returns all of the message.",
         ..Message::BASE
     },
     Message {
         name: "get_all_records",
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns all messages.",
+        doc: "Returns all records of the message.",
         ..Message::BASE
     },
     Message {
@@ -111,7 +108,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("expr", Type::String)],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns the messages that match an expression.",
+        doc: "Returns all records where of the message.",
         ..Message::BASE
     },
     Message {
@@ -119,7 +116,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("uuid", Type::String)],
         result: Type::Ref("message"),
         role: Role::ReadOnly,
-        doc: "Returns the reference of a message.",
+        doc: "Returns by uuid of the message.",
         ..Message::BASE
     },
     Message {
@@ -127,7 +124,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("message"))],
         result: Type::Record("message"),
         role: Role::ReadOnly,
-        doc: "Returns a message.",
+        doc: "Returns record of the message.",
         ..Message::BASE
     },
     Message {
@@ -135,7 +132,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("since", Type::DateTime)],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns the messages since a time.",
+        doc: "Returns since of the message.",
         ..Message::BASE
     },
 ];

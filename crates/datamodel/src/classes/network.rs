@@ -25,12 +25,9 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::rw("MTU", Type::Int, Role::VmAdmin, "Largest packet in bytes.")
-        .default(DefaultValue::Int(1500)),
-    Field::dynamic_ro("PIFs", Type::Set(&Type::Ref("PIF")), "Host interfaces on it.")
-        .reverse_of("PIF", "network"),
-    Field::dynamic_ro("VIFs", Type::Set(&Type::Ref("VIF")), "VM interfaces on it.")
-        .reverse_of("VIF", "network"),
+    Field::rw("MTU", Type::Int, Role::VmAdmin, "MTU.").default(DefaultValue::Int(1500)),
+    Field::dynamic_ro("PIFs", Type::Set(&Type::Ref("PIF")), "PIFs.").reverse_of("PIF", "network"),
+    Field::dynamic_ro("VIFs", Type::Set(&Type::Ref("VIF")), "VIFs.").reverse_of("VIF", "network"),
     Field::dynamic_ro(
         "allowed_operations",
         Type::Set(&Type::Enum(&enums::NETWORK_OPERATIONS)),
@@ -38,20 +35,15 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::dynamic_ro(
-        "assigned_ips",
-        Type::Map(&Type::Ref("VIF"), &Type::String),
-        "Addresses given to VIFs on a host-internal network.",
-    )
-    .default(DefaultValue::Zero),
+    Field::dynamic_ro("assigned_ips", Type::Map(&Type::Ref("VIF"), &Type::String), "Assigned ips.")
+        .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "blobs",
         Type::Map(&Type::String, &Type::Ref("blob")),
         "Binary attachments by name.",
     )
     .default(DefaultValue::Zero),
-    Field::static_ro("bridge", Type::String, "Name of its bridge on every host.")
-        .default(DefaultValue::Zero),
+    Field::static_ro("bridge", Type::String, "Bridge.").default(DefaultValue::Zero),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::NETWORK_OPERATIONS)),
@@ -61,10 +53,10 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro(
         "default_locking_mode",
         Type::Enum(&enums::NETWORK_DEFAULT_LOCKING_MODE),
-        "Whether VIFs without a mode of their own are locked.",
+        "Default locking mode.",
     )
     .default(DefaultValue::Str("unlocked")),
-    Field::static_ro("managed", Type::Bool, "Whether the pool makes the bridge.")
+    Field::static_ro("managed", Type::Bool, "Whether managed holds.")
         .default(DefaultValue::Bool(true)),
     Field::rw("name_description", Type::String, Role::PoolOperator, "Notes for people.")
         .default(DefaultValue::Zero),
@@ -86,12 +78,8 @@ static FIELDS: &[Field] = &[
         ("XenCenterCreateInProgress", Role::VmOperator),
         ("folder", Role::VmOperator),
     ]),
-    Field::dynamic_ro(
-        "purpose",
-        Type::Set(&Type::Enum(&enums::NETWORK_PURPOSE)),
-        "Services the network is for.",
-    )
-    .default(DefaultValue::Zero),
+    Field::dynamic_ro("purpose", Type::Set(&Type::Enum(&enums::NETWORK_PURPOSE)), "Purpose.")
+        .default(DefaultValue::Zero),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
@@ -101,6 +89,7 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
+/// Explicit messages of `network`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_purpose",
@@ -111,7 +100,7 @@ static MESSAGES: &[Message] = &[
         errors: &["NETWORK_INCOMPATIBLE_PURPOSES"],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Dedicates the network to one more service.",
+        doc: "Adds purpose.",
         ..Message::BASE
     },
     Message {
@@ -125,7 +114,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Makes a binary attachment of the network.",
+        doc: "Creates new blob.",
         ..Message::BASE
     },
     Message {
@@ -136,7 +125,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Dedicates the network to a service no longer.",
+        doc: "Removes purpose.",
         ..Message::BASE
     },
     Message {
@@ -147,7 +136,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets whether VIFs without a mode of their own are locked.",
+        doc: "Sets default locking mode of the network.",
         ..Message::BASE
     },
 ];

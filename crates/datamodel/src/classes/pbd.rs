@@ -24,15 +24,10 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("SR", Type::Ref("SR"), "SR it attaches."),
+    Field::static_ro("SR", Type::Ref("SR"), "SR."),
     Field::dynamic_ro("currently_attached", Type::Bool, "Whether it is attached now."),
-    Field::static_ro(
-        "device_config",
-        Type::STRING_MAP,
-        "What the driver needs to reach the storage from this host.",
-    )
-    .secret(),
-    Field::static_ro("host", Type::Ref("host"), "Host it attaches the SR to."),
+    Field::static_ro("device_config", Type::STRING_MAP, "Device config.").secret(),
+    Field::static_ro("host", Type::Ref("host"), "Host."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -47,6 +42,7 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
+/// Explicit messages of `PBD`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "plug",
@@ -55,7 +51,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Attaches the SR to the host.",
+        doc: "Plugs the PBD.",
         ..Message::BASE
     },
     Message {
@@ -64,7 +60,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Sets what the driver needs; only while detached.",
+        doc: "Sets device config of the PBD.",
         ..Message::BASE
     },
     Message {
@@ -73,7 +69,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Detaches the SR from the host.",
+        doc: "Unplugs the PBD.",
         ..Message::BASE
     },
 ];

@@ -25,62 +25,56 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("DNS", Type::String, "Name servers, joined by commas.")
+    Field::dynamic_ro("DNS", Type::String, "DNS.").default(DefaultValue::Zero),
+    Field::dynamic_ro("IP", Type::String, "IP.").default(DefaultValue::Zero),
+    Field::dynamic_ro("IPv6", Type::STRING_SET, "IPv6.").default(DefaultValue::Zero),
+    Field::static_ro("MAC", Type::String, "MAC."),
+    Field::static_ro("MTU", Type::Int, "MTU."),
+    Field::dynamic_ro("PCI", Type::Ref("PCI"), "PCI.").default(DefaultValue::Zero),
+    Field::static_ro("VLAN", Type::Int, "VLAN."),
+    Field::dynamic_ro("VLAN_master_of", Type::Ref("VLAN"), "VLAN master of.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("IP", Type::String, "IPv4 address.").default(DefaultValue::Zero),
-    Field::dynamic_ro("IPv6", Type::STRING_SET, "IPv6 addresses.").default(DefaultValue::Zero),
-    Field::static_ro("MAC", Type::String, "Ethernet address."),
-    Field::static_ro("MTU", Type::Int, "Largest packet in bytes."),
-    Field::dynamic_ro("PCI", Type::Ref("PCI"), "PCI device of the card.")
-        .default(DefaultValue::Zero),
-    Field::static_ro("VLAN", Type::Int, "VLAN tag, or -1."),
-    Field::dynamic_ro("VLAN_master_of", Type::Ref("VLAN"), "VLAN whose untagged end it is.")
-        .default(DefaultValue::Zero),
-    Field::dynamic_ro("VLAN_slave_of", Type::Set(&Type::Ref("VLAN")), "VLANs that run over it.")
+    Field::dynamic_ro("VLAN_slave_of", Type::Set(&Type::Ref("VLAN")), "VLAN slave of.")
         .reverse_of("VLAN", "tagged_PIF"),
-    Field::dynamic_ro("bond_master_of", Type::Set(&Type::Ref("Bond")), "Bonds that it stands for.")
+    Field::dynamic_ro("bond_master_of", Type::Set(&Type::Ref("Bond")), "Bond master of.")
         .reverse_of("Bond", "master"),
-    Field::dynamic_ro("bond_slave_of", Type::Ref("Bond"), "Bond it is part of.")
+    Field::dynamic_ro("bond_slave_of", Type::Ref("Bond"), "Bond slave of.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("capabilities", Type::STRING_SET, "What the card can do.")
+    Field::dynamic_ro("capabilities", Type::STRING_SET, "Capabilities.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("currently_attached", Type::Bool, "Whether it is attached now.")
         .default(DefaultValue::Bool(true)),
     Field::static_ro("device", Type::String, "Device name as the host or guest sees it."),
-    Field::dynamic_ro("disallow_unplug", Type::Bool, "Whether it must stay up.")
+    Field::dynamic_ro("disallow_unplug", Type::Bool, "Whether disallow unplug holds.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("gateway", Type::String, "IPv4 gateway.").default(DefaultValue::Zero),
-    Field::static_ro("host", Type::Ref("host"), "Host that has it."),
+    Field::dynamic_ro("gateway", Type::String, "Gateway.").default(DefaultValue::Zero),
+    Field::static_ro("host", Type::Ref("host"), "Host."),
     Field::dynamic_ro(
         "igmp_snooping_status",
         Type::Enum(&enums::PIF_IGMP_STATUS),
-        "Whether multicast snooping is on.",
+        "Igmp snooping status.",
     )
     .default(DefaultValue::Str("unknown")),
     Field::dynamic_ro(
         "ip_configuration_mode",
         Type::Enum(&enums::IP_CONFIGURATION_MODE),
-        "Where the IPv4 address comes from.",
+        "Ip configuration mode.",
     )
     .default(DefaultValue::Str("None")),
     Field::dynamic_ro(
         "ipv6_configuration_mode",
         Type::Enum(&enums::IPV6_CONFIGURATION_MODE),
-        "Where the IPv6 address comes from.",
+        "Ipv6 configuration mode.",
     )
     .default(DefaultValue::Str("None")),
-    Field::dynamic_ro("ipv6_gateway", Type::String, "IPv6 gateway.").default(DefaultValue::Zero),
-    Field::static_ro("managed", Type::Bool, "Whether the pool sets it up.")
+    Field::dynamic_ro("ipv6_gateway", Type::String, "Ipv6 gateway.").default(DefaultValue::Zero),
+    Field::static_ro("managed", Type::Bool, "Whether managed holds.")
         .default(DefaultValue::Bool(true)),
-    Field::dynamic_ro(
-        "management",
-        Type::Bool,
-        "Whether it carries the host's management address.",
-    )
-    .default(DefaultValue::Zero),
-    Field::dynamic_ro("metrics", Type::Ref("PIF_metrics"), "Its metrics."),
-    Field::dynamic_ro("netmask", Type::String, "IPv4 netmask.").default(DefaultValue::Zero),
-    Field::static_ro("network", Type::Ref("network"), "Network it is on."),
+    Field::dynamic_ro("management", Type::Bool, "Whether management holds.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("metrics", Type::Ref("PIF_metrics"), "The metrics of this PIF."),
+    Field::dynamic_ro("netmask", Type::String, "Netmask.").default(DefaultValue::Zero),
+    Field::static_ro("network", Type::Ref("network"), "Network."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -88,38 +82,37 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("physical", Type::Bool, "Whether it is a physical card.")
+    Field::dynamic_ro("physical", Type::Bool, "Whether physical holds.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "primary_address_type",
         Type::Enum(&enums::PRIMARY_ADDRESS_TYPE),
-        "Which of its addresses is the host's.",
+        "Primary address type.",
     )
     .default(DefaultValue::Str("IPv4")),
-    Field::dynamic_ro("properties", Type::STRING_MAP, "Settings of the interface, such as `gro`.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro("properties", Type::STRING_MAP, "Properties.").default(DefaultValue::Zero),
     Field::dynamic_ro(
         "sriov_logical_PIF_of",
         Type::Set(&Type::Ref("network_sriov")),
-        "SR-IOV network of which it is the logical end.",
+        "Sriov logical PIF of.",
     )
     .reverse_of("network_sriov", "logical_PIF"),
     Field::dynamic_ro(
         "sriov_physical_PIF_of",
         Type::Set(&Type::Ref("network_sriov")),
-        "SR-IOV network of which it is the physical end.",
+        "Sriov physical PIF of.",
     )
     .reverse_of("network_sriov", "physical_PIF"),
     Field::dynamic_ro(
         "tunnel_access_PIF_of",
         Type::Set(&Type::Ref("tunnel")),
-        "Tunnel of which it is the guests' end.",
+        "Tunnel access PIF of.",
     )
     .reverse_of("tunnel", "access_PIF"),
     Field::dynamic_ro(
         "tunnel_transport_PIF_of",
         Type::Set(&Type::Ref("tunnel")),
-        "Tunnels that run over it.",
+        "Tunnel transport PIF of.",
     )
     .reverse_of("tunnel", "transport_PIF"),
     Field::dynamic_ro(
@@ -129,6 +122,7 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
+/// Explicit messages of `PIF`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create_VLAN",
@@ -143,7 +137,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Old form of making a VLAN.",
+        doc: "Creates VLAN.",
         ..Message::BASE
     },
     Message {
@@ -151,7 +145,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("PIF"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Removes the record only.",
+        doc: "Dbs forget.",
         ..Message::BASE
     },
     Message {
@@ -192,7 +186,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("PIF"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Adds a record only.",
+        doc: "Dbs introduce.",
         ..Message::BASE
     },
     Message {
@@ -202,7 +196,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Removes a VLAN's or bond's interface, the old way.",
+        doc: "Destroys the PIF.",
         ..Message::BASE
     },
     Message {
@@ -212,7 +206,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Removes the record and takes the interface down.",
+        doc: "Forgets the PIF.",
         ..Message::BASE
     },
     Message {
@@ -227,7 +221,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Adds a record for a card of the host.",
+        doc: "Introduces the PIF.",
         ..Message::BASE
     },
     Message {
@@ -237,7 +231,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Brings the interface up.",
+        doc: "Plugs the PIF.",
         ..Message::BASE
     },
     Message {
@@ -254,7 +248,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets the IPv4 settings and applies them.",
+        doc: "Reconfigures ip.",
         ..Message::BASE
     },
     Message {
@@ -270,7 +264,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets the IPv6 settings and applies them.",
+        doc: "Reconfigures ipv6.",
         ..Message::BASE
     },
     Message {
@@ -279,7 +273,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Adds records for new cards of the host.",
+        doc: "Scans the PIF.",
         ..Message::BASE
     },
     Message {
@@ -288,7 +282,7 @@ static MESSAGES: &[Message] = &[
         errors: &["CLUSTERING_ENABLED", "OTHER_OPERATION_IN_PROGRESS"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets whether it must stay up.",
+        doc: "Sets disallow unplug of the PIF.",
         ..Message::BASE
     },
     Message {
@@ -300,7 +294,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets which of its addresses is the host's.",
+        doc: "Sets primary address type of the PIF.",
         ..Message::BASE
     },
     Message {
@@ -313,7 +307,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets one setting of the interface.",
+        doc: "Sets property of the PIF.",
         ..Message::BASE
     },
     Message {
@@ -328,7 +322,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Brings the interface down.",
+        doc: "Unplugs the PIF.",
         ..Message::BASE
     },
 ];

@@ -28,15 +28,11 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro(
         "after_apply_guidance",
         Type::Set(&Type::Enum(&enums::AFTER_APPLY_GUIDANCE)),
-        "What to do after applying it.",
+        "After apply guidance.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro(
-        "host_patches",
-        Type::Set(&Type::Ref("host_patch")),
-        "Hosts it is applied to.",
-    )
-    .reverse_of("host_patch", "pool_patch"),
+    Field::dynamic_ro("host_patches", Type::Set(&Type::Ref("host_patch")), "Host patches.")
+        .reverse_of("host_patch", "pool_patch"),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -48,19 +44,20 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("pool_applied", Type::Bool, "Whether it is applied to all hosts.")
+    Field::dynamic_ro("pool_applied", Type::Bool, "Whether pool applied holds.")
         .default(DefaultValue::Zero),
-    Field::static_ro("pool_update", Type::Ref("pool_update"), "Update that stands for it.")
+    Field::static_ro("pool_update", Type::Ref("pool_update"), "Pool update.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("size", Type::Int, "Size of its file in bytes.").default(DefaultValue::Zero),
+    Field::dynamic_ro("size", Type::Int, "Size.").default(DefaultValue::Zero),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("version", Type::String, "Version of the patch.").default(DefaultValue::Zero),
+    Field::static_ro("version", Type::String, "Version.").default(DefaultValue::Zero),
 ];
 
+/// Explicit messages of `pool_patch`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",
@@ -72,7 +69,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Applies the patch to a host.",
+        doc: "Applies the pool_patch.",
         ..Message::BASE
     },
     Message {
@@ -81,7 +78,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Removes the patch's file.",
+        doc: "Cleans the pool_patch.",
         ..Message::BASE
     },
     Message {
@@ -93,7 +90,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Removes the patch's file from a host.",
+        doc: "Cleans on host.",
         ..Message::BASE
     },
     Message {
@@ -102,7 +99,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Removes a patch that is applied nowhere.",
+        doc: "Destroys the pool_patch.",
         ..Message::BASE
     },
     Message {
@@ -111,7 +108,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Applies the patch to all hosts.",
+        doc: "Pools apply.",
         ..Message::BASE
     },
     Message {
@@ -120,7 +117,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Removes the patch's files from all hosts.",
+        doc: "Pools clean.",
         ..Message::BASE
     },
     Message {
@@ -133,7 +130,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Tries whether the patch could be applied to a host.",
+        doc: "Prechecks the pool_patch.",
         ..Message::BASE
     },
 ];

@@ -28,16 +28,16 @@ static FIELDS: &[Field] = &[
     Field::static_ro(
         "after_apply_guidance",
         Type::Set(&Type::Enum(&enums::UPDATE_AFTER_APPLY_GUIDANCE)),
-        "What to do after applying it.",
+        "After apply guidance.",
     )
     .default(DefaultValue::Zero),
-    Field::static_ro("enforce_homogeneity", Type::Bool, "Whether all hosts must have it.")
+    Field::static_ro("enforce_homogeneity", Type::Bool, "Whether enforce homogeneity holds.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("hosts", Type::Set(&Type::Ref("host")), "Hosts it is applied to.")
+    Field::dynamic_ro("hosts", Type::Set(&Type::Ref("host")), "Hosts.")
         .reverse_of("host", "updates"),
-    Field::static_ro("installation_size", Type::Int, "Bytes it takes when installed.")
+    Field::static_ro("installation_size", Type::Int, "Installation size.")
         .default(DefaultValue::Zero),
-    Field::static_ro("key", Type::String, "Key it is signed with.").default(DefaultValue::Zero),
+    Field::static_ro("key", Type::String, "Key.").default(DefaultValue::Zero),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -54,10 +54,11 @@ static FIELDS: &[Field] = &[
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("vdi", Type::Ref("VDI"), "VDI that holds it."),
-    Field::static_ro("version", Type::String, "Version of the update.").default(DefaultValue::Zero),
+    Field::static_ro("vdi", Type::Ref("VDI"), "Vdi."),
+    Field::static_ro("version", Type::String, "Version.").default(DefaultValue::Zero),
 ];
 
+/// Explicit messages of `pool_update`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",
@@ -67,7 +68,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Applies the update to a host.",
+        doc: "Applies the pool_update.",
         ..Message::BASE
     },
     Message {
@@ -75,7 +76,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Forgets an update that is applied nowhere.",
+        doc: "Destroys the pool_update.",
         ..Message::BASE
     },
     Message {
@@ -84,7 +85,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("pool_update"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Adds a record for an update on a VDI.",
+        doc: "Introduces the pool_update.",
         ..Message::BASE
     },
     Message {
@@ -92,7 +93,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Applies the update to all hosts.",
+        doc: "Pools apply.",
         ..Message::BASE
     },
     Message {
@@ -100,7 +101,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Removes the update's files from all hosts.",
+        doc: "Pools clean.",
         ..Message::BASE
     },
     Message {
@@ -112,7 +113,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Enum(&enums::LIVEPATCH_STATUS),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Tries whether the update could be applied to a host.",
+        doc: "Prechecks the pool_update.",
         ..Message::BASE
     },
 ];

@@ -25,9 +25,8 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("PBDs", Type::Set(&Type::Ref("PBD")), "Attachments to hosts.")
-        .reverse_of("PBD", "SR"),
-    Field::dynamic_ro("VDIs", Type::Set(&Type::Ref("VDI")), "VDIs on it.").reverse_of("VDI", "SR"),
+    Field::dynamic_ro("PBDs", Type::Set(&Type::Ref("PBD")), "PBDs.").reverse_of("PBD", "SR"),
+    Field::dynamic_ro("VDIs", Type::Set(&Type::Ref("VDI")), "VDIs.").reverse_of("VDI", "SR"),
     Field::dynamic_ro(
         "allowed_operations",
         Type::Set(&Type::Enum(&enums::STORAGE_OPERATIONS)),
@@ -41,25 +40,21 @@ static FIELDS: &[Field] = &[
         "Binary attachments by name.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("clustered", Type::Bool, "Whether it needs a storage cluster.")
+    Field::dynamic_ro("clustered", Type::Bool, "Whether clustered holds.")
         .default(DefaultValue::Zero),
-    Field::static_ro("content_type", Type::String, "`iso` for CD images, `user` for disks."),
+    Field::static_ro("content_type", Type::String, "Content type."),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::STORAGE_OPERATIONS)),
         "Operations under way: task to operation.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("introduced_by", Type::Ref("DR_task"), "Recovery task that introduced it.")
+    Field::dynamic_ro("introduced_by", Type::Ref("DR_task"), "Introduced by.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_tools_sr", Type::Bool, "Whether it holds the CD with guest tools.")
+    Field::dynamic_ro("is_tools_sr", Type::Bool, "True if this SR is tools sr.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro(
-        "local_cache_enabled",
-        Type::Bool,
-        "Whether it caches disk images of other SRs.",
-    )
-    .default(DefaultValue::Zero),
+    Field::dynamic_ro("local_cache_enabled", Type::Bool, "Whether local cache enabled holds.")
+        .default(DefaultValue::Zero),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -71,26 +66,23 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .key_roles(&[("XenCenter.CustomFields.*", Role::VmOperator), ("folder", Role::VmOperator)]),
-    Field::static_ro("physical_size", Type::Int, "Bytes it can hold."),
-    Field::dynamic_ro("physical_utilisation", Type::Int, "Bytes in use."),
-    Field::dynamic_ro("shared", Type::Bool, "Whether several hosts may attach it."),
-    Field::rw("sm_config", Type::STRING_MAP, Role::PoolOperator, "Keys for the driver.")
+    Field::static_ro("physical_size", Type::Int, "Physical size."),
+    Field::dynamic_ro("physical_utilisation", Type::Int, "Physical utilisation."),
+    Field::dynamic_ro("shared", Type::Bool, "Whether shared holds."),
+    Field::rw("sm_config", Type::STRING_MAP, Role::PoolOperator, "Sm config.")
         .default(DefaultValue::Zero),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
-    Field::static_ro("type", Type::String, "Name of the driver."),
+    Field::static_ro("type", Type::String, "Type."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::dynamic_ro(
-        "virtual_allocation",
-        Type::Int,
-        "Sum of the virtual sizes of its VDIs, bytes.",
-    ),
+    Field::dynamic_ro("virtual_allocation", Type::Int, "Virtual allocation."),
 ];
 
+/// Explicit messages of `SR`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "assert_can_host_ha_statefile",
@@ -98,7 +90,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Fails with the reason unless the SR can carry HA's state.",
+        doc: "Fails with the reason unless can host ha statefile.",
         ..Message::BASE
     },
     Message {
@@ -107,7 +99,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Fails with the reason unless the SR can carry pool metadata.",
+        doc: "Fails with the reason unless supports database replication.",
         ..Message::BASE
     },
     Message {
@@ -129,7 +121,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Makes an SR on storage, erasing what is there, and attaches it.",
+        doc: "Creates the SR.",
         ..Message::BASE
     },
     Message {
@@ -143,7 +135,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Makes a binary attachment of the SR.",
+        doc: "Creates new blob.",
         ..Message::BASE
     },
     Message {
@@ -152,7 +144,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_HAS_PBD"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Destroys the SR and everything on it; it must be detached everywhere but at one host.",
+        doc: "Destroys the SR.",
         ..Message::BASE
     },
     Message {
@@ -161,7 +153,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Stops copying pool metadata to the SR.",
+        doc: "Disables database replication.",
         ..Message::BASE
     },
     Message {
@@ -170,7 +162,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Copies pool metadata to the SR.",
+        doc: "Enables database replication.",
         ..Message::BASE
     },
     Message {
@@ -179,7 +171,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_HAS_PBD"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Removes the record; the data stay.",
+        doc: "Forgets the SR.",
         ..Message::BASE
     },
     Message {
@@ -187,7 +179,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::HostWithSr,
-        doc: "Forgets the recorded values of a data source.",
+        doc: "Forgets data source archives.",
         ..Message::BASE
     },
     Message {
@@ -196,14 +188,14 @@ static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Record("data_source")),
         role: Role::ReadOnly,
         runs_on: RunsOn::HostWithSr,
-        doc: "Lists the data sources.",
+        doc: "Returns data sources of the SR.",
         ..Message::BASE
     },
     Message {
         name: "get_supported_types",
         result: Type::STRING_SET,
         role: Role::ReadOnly,
-        doc: "Lists the drivers' names.",
+        doc: "Returns supported types of the SR.",
         ..Message::BASE
     },
     Message {
@@ -220,7 +212,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("SR"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Adds a record for an SR that exists on storage.",
+        doc: "Introduces the SR.",
         ..Message::BASE
     },
     Message {
@@ -241,7 +233,7 @@ static MESSAGES: &[Message] = &[
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Old form of create.",
+        doc: "Makes the SR.",
         ..Message::BASE
     },
     Message {
@@ -257,7 +249,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Looks what storage is at a place; answers in XML.",
+        doc: "Probes the SR.",
         ..Message::BASE
     },
     Message {
@@ -273,7 +265,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Looks what storage is at a place; answers in records.",
+        doc: "Probes ext.",
         ..Message::BASE
     },
     Message {
@@ -282,7 +274,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Float,
         role: Role::ReadOnly,
         runs_on: RunsOn::HostWithSr,
-        doc: "Returns the last value of a data source.",
+        doc: "Queries data source.",
         ..Message::BASE
     },
     Message {
@@ -290,7 +282,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::HostWithSr,
-        doc: "Starts recording a data source.",
+        doc: "Starts recording data source.",
         ..Message::BASE
     },
     Message {
@@ -299,7 +291,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Brings the VDI records in line with what is on the SR.",
+        doc: "Scans the SR.",
         ..Message::BASE
     },
     Message {
@@ -307,7 +299,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets the notes, on the SR too.",
+        doc: "Sets name description of the SR.",
         ..Message::BASE
     },
     Message {
@@ -315,14 +307,14 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets the name, on the SR too.",
+        doc: "Sets name label of the SR.",
         ..Message::BASE
     },
     Message {
         name: "set_physical_size",
         params: &[Param::new("self", Type::Ref("SR")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
-        doc: "Sets the recorded size.",
+        doc: "Sets physical size of the SR.",
         ..Message::BASE
     },
     Message {
@@ -330,7 +322,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::Bool)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets whether several hosts may attach it.",
+        doc: "Sets shared of the SR.",
         ..Message::BASE
     },
     Message {
@@ -339,7 +331,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Reads size and use again.",
+        doc: "Updates the SR.",
         ..Message::BASE
     },
 ];

@@ -25,10 +25,9 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("SR", Type::Ref("SR"), "SR that holds it."),
-    Field::dynamic_ro("VBDs", Type::Set(&Type::Ref("VBD")), "VBDs that use it.")
-        .reverse_of("VBD", "VDI"),
-    Field::dynamic_ro("allow_caching", Type::Bool, "Whether it may be cached on local storage.")
+    Field::static_ro("SR", Type::Ref("SR"), "SR."),
+    Field::dynamic_ro("VBDs", Type::Set(&Type::Ref("VBD")), "VBDs.").reverse_of("VBD", "VDI"),
+    Field::dynamic_ro("allow_caching", Type::Bool, "Whether allow caching holds.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "allowed_operations",
@@ -37,9 +36,9 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::dynamic_ro("cbt_enabled", Type::Bool, "Whether changed blocks are tracked.")
+    Field::dynamic_ro("cbt_enabled", Type::Bool, "Whether cbt enabled holds.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("crash_dumps", Type::Set(&Type::Ref("crashdump")), "Crash dumps it holds.")
+    Field::dynamic_ro("crash_dumps", Type::Set(&Type::Ref("crashdump")), "Crash dumps.")
         .reverse_of("crashdump", "VDI"),
     Field::dynamic_ro(
         "current_operations",
@@ -47,36 +46,23 @@ static FIELDS: &[Field] = &[
         "Operations under way: task to operation.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_a_snapshot", Type::Bool, "Whether it is a snapshot.")
+    Field::dynamic_ro("is_a_snapshot", Type::Bool, "True if this VDI is a snapshot.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_tools_iso", Type::Bool, "Whether it is the CD with guest tools.")
+    Field::dynamic_ro("is_tools_iso", Type::Bool, "True if this VDI is tools iso.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("location", Type::String, "Name of the data on the SR.")
+    Field::dynamic_ro("location", Type::String, "Location.").default(DefaultValue::Zero),
+    Field::dynamic_ro("managed", Type::Bool, "Whether managed holds."),
+    Field::dynamic_ro("metadata_latest", Type::Bool, "Whether metadata latest holds.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro(
-        "managed",
-        Type::Bool,
-        "Whether the pool manages it; false for data that only the driver knows.",
-    ),
-    Field::dynamic_ro(
-        "metadata_latest",
-        Type::Bool,
-        "Whether its metadata are the latest of that pool.",
-    )
-    .default(DefaultValue::Zero),
-    Field::dynamic_ro("metadata_of_pool", Type::Ref("pool"), "Pool whose metadata it holds.")
+    Field::dynamic_ro("metadata_of_pool", Type::Ref("pool"), "Metadata of pool.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("missing", Type::Bool, "Whether the last scan did not find its data."),
+    Field::dynamic_ro("missing", Type::Bool, "Whether missing holds."),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro(
-        "on_boot",
-        Type::Enum(&enums::ON_BOOT),
-        "Whether changes persist or are dropped at each start.",
-    )
-    .default(DefaultValue::Str("persist")),
+    Field::dynamic_ro("on_boot", Type::Enum(&enums::ON_BOOT), "On boot.")
+        .default(DefaultValue::Str("persist")),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -84,38 +70,32 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .key_roles(&[("XenCenter.CustomFields.*", Role::VmOperator), ("folder", Role::VmOperator)]),
-    Field::dynamic_ro("parent", Type::Ref("VDI"), "VDI whose data it shares, in old drivers.")
-        .deprecated(),
-    Field::dynamic_ro("physical_utilisation", Type::Int, "Bytes it takes on the SR."),
-    Field::static_ro("read_only", Type::Bool, "Whether it can only be read."),
-    Field::static_ro("sharable", Type::Bool, "Whether several VMs may use it at once."),
-    Field::rw("sm_config", Type::STRING_MAP, Role::VmAdmin, "Keys for the driver.")
+    Field::dynamic_ro("parent", Type::Ref("VDI"), "Parent.").deprecated(),
+    Field::dynamic_ro("physical_utilisation", Type::Int, "Physical utilisation."),
+    Field::static_ro("read_only", Type::Bool, "Whether read only holds."),
+    Field::static_ro("sharable", Type::Bool, "Whether sharable holds."),
+    Field::rw("sm_config", Type::STRING_MAP, Role::VmAdmin, "Sm config.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshot_of", Type::Ref("VDI"), "VDI this is a snapshot of.")
+    Field::dynamic_ro("snapshot_of", Type::Ref("VDI"), "Snapshot of.").default(DefaultValue::Zero),
+    Field::dynamic_ro("snapshot_time", Type::DateTime, "Snapshot time.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshot_time", Type::DateTime, "When the snapshot was taken.")
-        .default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshots", Type::Set(&Type::Ref("VDI")), "Snapshots of this VDI.")
+    Field::dynamic_ro("snapshots", Type::Set(&Type::Ref("VDI")), "Snapshots.")
         .reverse_of("VDI", "snapshot_of"),
-    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage locked it."),
+    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage lock holds."),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
-    Field::static_ro("type", Type::Enum(&enums::VDI_TYPE), "What it is for."),
+    Field::static_ro("type", Type::Enum(&enums::VDI_TYPE), "Type."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("virtual_size", Type::Int, "Bytes a guest sees."),
-    Field::rw(
-        "xenstore_data",
-        Type::STRING_MAP,
-        Role::VmAdmin,
-        "Keys shown to the guest beside the disk.",
-    )
-    .default(DefaultValue::Zero),
+    Field::static_ro("virtual_size", Type::Int, "Virtual size."),
+    Field::rw("xenstore_data", Type::STRING_MAP, Role::VmAdmin, "Xenstore data.")
+        .default(DefaultValue::Zero),
 ];
 
+/// Explicit messages of `VDI`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "clone",
@@ -127,7 +107,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Makes a writable copy that shares data where the SR can.",
+        doc: "Clones the VDI.",
         ..Message::BASE
     },
     Message {
@@ -143,7 +123,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Makes a full copy on an SR, or into a VDI.",
+        doc: "Copies the VDI.",
         ..Message::BASE
     },
     Message {
@@ -163,7 +143,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Removes the data of a snapshot and keeps its changed blocks.",
+        doc: "Datas destroy.",
         ..Message::BASE
     },
     Message {
@@ -181,7 +161,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Stops tracking changed blocks.",
+        doc: "Disables cbt.",
         ..Message::BASE
     },
     Message {
@@ -199,7 +179,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Starts tracking changed blocks.",
+        doc: "Enables cbt.",
         ..Message::BASE
     },
     Message {
@@ -207,7 +187,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("vdi", Type::Ref("VDI"))],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Removes the record; the data stay.",
+        doc: "Forgets the VDI.",
         ..Message::BASE
     },
     Message {
@@ -218,7 +198,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         runs_on: RunsOn::HostWithSr,
         secret: true,
-        doc: "Says how to reach the contents over NBD.",
+        doc: "Returns nbd info of the VDI.",
         ..Message::BASE
     },
     Message {
@@ -247,7 +227,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_OPERATION_NOT_SUPPORTED"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Adds a record for data that exist on the SR.",
+        doc: "Introduces the VDI.",
         ..Message::BASE
     },
     Message {
@@ -264,7 +244,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Returns which blocks differ between two snapshots, as base64 of a bitmap.",
+        doc: "Lists changed blocks.",
         ..Message::BASE
     },
     Message {
@@ -275,7 +255,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::HostWithSr,
         secret: true,
-        doc: "Opens the pool metadata on the VDI as a session.",
+        doc: "Opens database.",
         ..Message::BASE
     },
     Message {
@@ -289,7 +269,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Moves the VDI of a running VM to another SR.",
+        doc: "Pools migrate.",
         ..Message::BASE
     },
     Message {
@@ -299,7 +279,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Says whose pool metadata the VDI holds.",
+        doc: "Reads database pool uuid.",
         ..Message::BASE
     },
     Message {
@@ -308,7 +288,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Makes the VDI larger.",
+        doc: "Resizes the VDI.",
         ..Message::BASE
     },
     Message {
@@ -317,7 +297,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Makes the VDI larger while it is in use.",
+        doc: "Resizes online.",
         ..Message::BASE
     },
     Message {
@@ -328,7 +308,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::HostWithSr,
-        doc: "Takes the VDI back to a snapshot.",
+        doc: "Reverts the VDI.",
         ..Message::BASE
     },
     Message {
@@ -336,7 +316,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets whether it may be cached on local storage.",
+        doc: "Sets allow caching of the VDI.",
         ..Message::BASE
     },
     Message {
@@ -344,7 +324,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::String)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets the notes.",
+        doc: "Sets name description of the VDI.",
         ..Message::BASE
     },
     Message {
@@ -352,7 +332,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::String)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets the name.",
+        doc: "Sets name label of the VDI.",
         ..Message::BASE
     },
     Message {
@@ -363,21 +343,21 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets whether changes persist; only while detached.",
+        doc: "Sets on boot of the VDI.",
         ..Message::BASE
     },
     Message {
         name: "set_read_only",
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
-        doc: "Sets whether it can only be read.",
+        doc: "Sets read only of the VDI.",
         ..Message::BASE
     },
     Message {
         name: "set_sharable",
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
-        doc: "Sets whether several VMs may use it at once.",
+        doc: "Sets sharable of the VDI.",
         ..Message::BASE
     },
     Message {
@@ -390,7 +370,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Takes a read-only snapshot.",
+        doc: "Snapshots the VDI.",
         ..Message::BASE
     },
     Message {
@@ -400,7 +380,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Reads size and name from the SR again.",
+        doc: "Updates the VDI.",
         ..Message::BASE
     },
 ];

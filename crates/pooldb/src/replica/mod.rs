@@ -19,7 +19,6 @@
 
 pub mod follow;
 pub mod persist;
-mod record;
 pub mod refs;
 pub mod state;
 
