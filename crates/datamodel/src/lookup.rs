@@ -367,11 +367,11 @@ impl Method {
         }
     }
 
-    /// Whether calling it can change anything.
-    pub fn writes(&self) -> bool {
+    /// Whether it is an implicit getter: it reads records and does nothing else.
+    pub fn is_getter(&self) -> bool {
         match *self {
-            Self::Explicit(..) => self.role() != Role::ReadOnly,
-            Self::Implicit(_, what) => !matches!(
+            Self::Explicit(..) => false,
+            Self::Implicit(_, what) => matches!(
                 what,
                 Implicit::GetRecord
                     | Implicit::GetByUuid

@@ -310,7 +310,7 @@ pub enum RunsOn {
 }
 
 /// An explicit message of a class.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Message {
     /// API name without the class.
     pub name: &'static str,
@@ -354,6 +354,50 @@ impl Message {
         secret: false,
         doc: "",
     };
+
+    /// How many messages the parts of a class have together.
+    pub(crate) const fn count(parts: &[&[Self]]) -> usize {
+        let (mut part, mut sum) = (0, 0);
+        while part < parts.len() {
+            sum += parts[part].len();
+            part += 1;
+        }
+        sum
+    }
+
+    /// The messages of all parts in byte order of their names; `N` is their [`count`](Self::count).
+    pub(crate) const fn sorted<const N: usize>(parts: &[&[Self]]) -> [Self; N] {
+        let mut sorted = [Self::BASE; N];
+        let (mut part, mut len) = (0, 0);
+        while part < parts.len() {
+            let mut next = 0;
+            while next < parts[part].len() {
+                let mut at = len;
+                while at > 0 && comes_before(parts[part][next].name, sorted[at - 1].name) {
+                    sorted[at] = sorted[at - 1];
+                    at -= 1;
+                }
+                sorted[at] = parts[part][next];
+                len += 1;
+                next += 1;
+            }
+            part += 1;
+        }
+        sorted
+    }
+}
+
+/// `a < b` by bytes, at compile time.
+const fn comes_before(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() {
+        if a[i] != b[i] {
+            return a[i] < b[i];
+        }
+        i += 1;
+    }
+    a.len() < b.len()
 }
 
 /// An error code of the catalogue.

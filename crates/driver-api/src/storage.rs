@@ -45,7 +45,8 @@ pub struct SrSpace {
 pub struct VolumeObservation {
     /// The volume's uuid (an ISO's is derived from its name, so that it is stable).
     pub volume: Uuid,
-    /// File name or device below the repository: XenAPI's `location`.
+    /// File name or device below the repository: XenAPI's `location`. Changes with snapshots; never the path to open,
+    /// which [`SrDriver::volume_attach`] tells.
     pub location: String,
     /// Label kept beside the data, if any; an ISO's file name.
     pub label: Option<String>,
@@ -166,9 +167,9 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         limit: Duration,
     ) -> Result<(VolumeObservation, VolumeObservation)>;
     /// Prepares an overlay of `volume`'s present data for the hypervisor to switch a running guest to: the present data
-    /// get the second name `base` (same inode, so that the running guest goes on writing to them), then the empty
-    /// overlay takes the volume's own name. At every moment the volume can be opened under its own name with all data,
-    /// also after a power cut. Returns the overlay to switch to; its path may be the very path the guest has open.
+    /// get the additional name `base` (the guest goes on writing to them, and every path it has been given stays
+    /// valid), then the empty overlay becomes what `volume` is. At every moment the volume can be opened under its own
+    /// uuid with all data, also after a power cut. Returns the overlay to switch to, with a path of its own.
     async fn overlay_prepare(
         &self,
         sr: &SrSpec,
@@ -216,6 +217,14 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         sr: &SrSpec,
         volume: Uuid,
         for_writing: bool,
+        limit: Duration,
+    ) -> Result<Attached>;
+    /// The same for a guest that arrives by live migration: its source still has the volume open, so the image lock is
+    /// not looked at.
+    async fn volume_attach_incoming(
+        &self,
+        sr: &SrSpec,
+        volume: Uuid,
         limit: Duration,
     ) -> Result<Attached>;
     /// Undo of attach.

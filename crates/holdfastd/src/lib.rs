@@ -1,4 +1,49 @@
-//! The host daemon.
+//! The host daemon: one per host, the same on every host, none special to a client.
+//!
+//! ```text
+//! http (frames) ──> api (who, may they) ──> app (what it means) ──> planner (decides) ──> edits / sagas (commit)
+//!                                                                                           │
+//! events <── replica <── pool database <────────────────────────────────────────────────────┘
+//! ```
+//! Rooms: [`http`], [`api`], [`app`], [`sagas`], [`edits`] (the one commit loop), [`projection`] (records as clients see
+//! them), [`events`], [`tasks`]; [`first_start`], [`identity`], [`pki`], [`config`] for the host itself. `main` opens the
+//! real doors; the simulator builds the same [`Daemon`] with fakes.
 
+pub mod api;
+pub mod app;
+pub mod clock;
 pub mod config;
+pub mod daemon;
+pub mod edits;
+// etcd_unit
+pub mod events;
+pub mod first_start;
+pub mod guests;
+pub mod http;
+pub mod identity;
 pub mod pki;
+pub mod projection;
+pub mod reconcilers;
+pub mod records;
+pub mod sagas;
+pub mod start;
+pub mod streams;
+pub mod tasks;
+
+use std::time::Duration;
+
+pub use daemon::{Daemon, Doors};
+
+/// The pool database with its replica of XenAPI records.
+pub type Store = pooldb::Store<xenapi::Record>;
+/// One immutable snapshot of the replica.
+pub type View = pooldb::View<xenapi::Record>;
+
+/// Longest wait of a read for revisions that another host has already shown to the client.
+pub const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
+
+/// A new random uuid: the one door to randomness for names.
+pub fn random_uuid() -> uuid::Uuid {
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    uuid::Uuid::new_v4()
+}

@@ -1,1 +1,68 @@
-fn main(){}
+//! `holdfastd`: the host daemon, and `holdfastd etcd-unit`, the supervisor of the host's database process.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use holdfastd::config::Config;
+use tracing_subscriber::EnvFilter;
+
+/// The Holdfast host daemon.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, default_value = "/etc/holdfast/holdfast.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Supervise this host's database process (a unit of its own).
+    EtcdUnit,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).json().with_writer(std::io::stderr).init();
+    let config = Config::read(&arguments.config)?;
+    if let Some(Verb::EtcdUnit) = arguments.verb {
+        anyhow::bail!("to come");
+    }
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .enable_all()
+        .build()
+        .context("the runtime")?;
+    let result = runtime.block_on(async {
+        let daemon = holdfastd::start::open(config).await?;
+        let stopping = daemon.clone();
+        tokio::spawn(async move {
+            let mut term =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            let mut interrupt =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stopping.stop();
+            std::io::Result::Ok(())
+        });
+        holdfastd::start::run(daemon).await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+/// Threads that answer calls. Two are enough: nothing blocks them.
+const WORKERS: usize = 2;
+/// Most threads for blocking calls (password hashes, files).
+const BLOCKING: usize = 16;

@@ -139,10 +139,7 @@ impl HostKey {
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(&host.to_string());
         let csr = params.serialize_request(&key).map_err(err)?;
-        Ok(Self {
-            key_pem: Secret::new(key.serialize_pem()),
-            csr_pem: csr.pem().map_err(err)?,
-        })
+        Ok(Self { key_pem: Secret::new(key.serialize_pem()), csr_pem: csr.pem().map_err(err)? })
     }
 }
 
@@ -203,22 +200,20 @@ impl Tls {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(pem(CERT_FILE))
             .and_then(Iterator::collect)
             .map_err(|e| bad(CERT_FILE, e))?;
-        let key =
-            || PrivateKeyDer::from_pem_file(pem(KEY_FILE)).map_err(|e| bad(KEY_FILE, e));
+        let key = || PrivateKeyDer::from_pem_file(pem(KEY_FILE)).map_err(|e| bad(KEY_FILE, e));
         let mut roots = RootCertStore::empty();
         for cert in ca {
             roots.add(cert)?;
         }
         let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .allow_unauthenticated()
-                .build()
-                .map_err(|e| PkiError::File {
-                    path: pem(CA_FILE).display().to_string(),
-                    reason: e.to_string(),
-                })?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|e| PkiError::File {
+                path: pem(CA_FILE).display().to_string(),
+                reason: e.to_string(),
+            })?;
         let mut server = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
@@ -239,10 +234,8 @@ impl Tls {
 /// # Errors
 /// [`PkiError::File`] if it is not a certificate.
 pub fn fingerprint(cert_pem: &str) -> Result<String, PkiError> {
-    let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(|e| PkiError::File {
-        path: "certificate".to_owned(),
-        reason: e.to_string(),
-    })?;
+    let der = CertificateDer::from_pem_slice(cert_pem.as_bytes())
+        .map_err(|e| PkiError::File { path: "certificate".to_owned(), reason: e.to_string() })?;
     Ok(fingerprint_der(&der))
 }
 

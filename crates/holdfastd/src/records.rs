@@ -49,8 +49,8 @@ impl Reservation {
 /// Who has a VDI open.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VdiLock {
-    /// The holders: one writer, or readers.
-    pub holders: Vec<LockHolder>,
+    /// The holders by VM (or by saga, for a copy or export): one writer, or readers.
+    pub holders: std::collections::BTreeMap<Uuid, LockHolder>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }

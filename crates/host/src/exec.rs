@@ -227,6 +227,15 @@ impl Command {
         self.checked(self.supervise(None, Some(on_line))?)
     }
 
+    /// [`Command::check_lines`] that also ends early when `cancel` is given.
+    pub fn check_lines_cancellable(
+        &self,
+        cancel: &Cancel,
+        on_line: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Output> {
+        self.checked(self.supervise(Some(cancel), Some(on_line))?)
+    }
+
     /// Starts it and leaves it running, in its own process group with empty input. No limit applies.
     pub fn spawn(&self, stdout: Stream, stderr: Stream) -> Result<Running> {
         let mut command = self.prepared();

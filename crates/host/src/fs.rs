@@ -94,6 +94,15 @@ pub fn space(path: &Path) -> Result<Space> {
     })
 }
 
+/// Whether `path` lies on a file server (NFS, SMB, Ceph, FUSE), where a listing may lag behind other hosts' changes.
+pub fn is_remote(path: &Path) -> Result<bool> {
+    const REMOTE: [u32; 6] =
+        [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0000_517b, 0x00c3_6400, 0x6573_5546];
+    let stat = rustix::fs::statfs(path).map_err(Error::errno("measure", path))?;
+    // The magic number is 32 bits wide; the field's own width and sign differ between architectures.
+    Ok(REMOTE.iter().any(|magic| i64::from(*magic) == stat.f_type & 0xffff_ffff))
+}
+
 /// Kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {

@@ -18,6 +18,8 @@ pub type Bytes = Arc<[u8]>;
 pub(crate) const ROOT: &str = "/hf/1/";
 /// Below the root: the slots by which a timed-out commit is resolved (see `etcd`). Never visible as keys.
 pub(crate) const OP_SLOTS: &str = "/hf/1/.op/";
+/// Whether an etcd store takes writes: absent = yes, else a [`crate::Gate`]. Never visible as a key.
+pub(crate) const GATE: &str = "/hf/1/.gate";
 
 /// Longest id, bytes. Ids are UUIDs and short names; a longer one is a bug of the caller.
 pub const MAX_ID_BYTES: usize = 512;

@@ -1,7 +1,7 @@
 //! The pool database: guarded commits, watch, leases, and the replica from which every read is answered.
 //!
 //! One record of one class (or one placement, reservation, saga, ...) is one key; a commit is one transaction of guards
-//! and writes at one revision. Three back ends keep the same promises, proved by one suite (`conformance`):
+//! and writes at one revision. Three back ends keep the same promises, proved by one suite ([`conformance`]):
 //! [`MemoryDb`] for tests and the simulator, [`EmbeddedDb`] (redb) for one host, [`EtcdDb`] for two and more.
 //!
 //! This crate is not a query engine and knows nothing of XenAPI semantics: it keeps bytes, parses records through
@@ -14,7 +14,11 @@
 //! Where next: [`db`] is the contract, [`txn`] what is committed, [`replica`] what is read, [`store`] both together,
 //! [`etcd::members`] the voters, [`migrate`] the move between embedded and etcd.
 
+pub mod conformance;
 pub mod db;
+pub mod embedded;
+pub mod etcd;
+pub mod gate;
 pub mod history;
 pub mod key;
 pub mod memory;
@@ -26,6 +30,9 @@ pub mod txn;
 pub use db::{
     Change, Changes, DbError, Entry, Identity, LeaseId, PoolDb, Snapshot, WatchItem, Watching,
 };
+pub use embedded::EmbeddedDb;
+pub use etcd::{EtcdConfig, EtcdDb, EtcdTls};
+pub use gate::{Destination, Gate};
 pub use key::{Bytes, Key, Table};
 pub use memory::MemoryDb;
 pub use replica::{Batch, Item, Replica, View};

@@ -34,6 +34,7 @@ pub mod xmlrpc;
 
 pub use convert::{ApiEnum, FromValue, IntoValue};
 pub use error::Error;
+pub use generated::*;
 pub use limits::Limits;
 pub use record::{ClassInfo, FieldIdx, Projection, Record};
 pub use reference::{ClassTag, OpaqueRef, Ref};

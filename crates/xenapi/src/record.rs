@@ -104,6 +104,11 @@ impl Record {
         Self::of_info(ClassInfo::of(class), uuid)
     }
 
+    /// The class of that API name, for callers that know no datamodel.
+    pub fn class_named(name: &str) -> Option<&'static Class> {
+        datamodel::class(name)
+    }
+
     pub(crate) fn of_info(info: &'static ClassInfo, uuid: Uuid) -> Self {
         let mut record = Self { info, uuid, present: 0, values: Vec::new(), unknown: None };
         if let Some(field) = info.uuid_field {

@@ -30,7 +30,7 @@ const UUID_KEY: &str = "uuid";
 /// What a stored record held that this version doesn't know.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unknown {
-    /// Highest version of the form it was ever written in, if higher than ours.
+    /// Highest version of the form it was ever written in, if higher than ours; else 0.
     version: u32,
     /// Names and raw JSON.
     fields: Vec<(Box<str>, Box<str>)>,
@@ -197,7 +197,11 @@ impl<'de> Visitor<'de> for RecordSeed {
         }
         let uuid = uuid.ok_or_else(|| A::Error::missing_field(UUID_KEY))?;
         let mut record = record.with_uuid(uuid);
-        if unknown.version > STORED_VERSION || !unknown.fields.is_empty() {
+        if unknown.version <= STORED_VERSION {
+            unknown.version = 0;
+        }
+        unknown.fields.shrink_to_fit();
+        if unknown != Unknown::default() {
             record.unknown = Some(Box::new(unknown));
         }
         Ok(record)
@@ -294,6 +298,8 @@ impl<'de> Visitor<'de> for TypedSeed<'_> {
         while let Some(value) = seq.next_element_seed(TypedSeed { ty: item })? {
             items.push(value);
         }
+        // Records stay in memory for long: no room to grow.
+        items.shrink_to_fit();
         Ok(Value::Set(items))
     }
 
@@ -307,6 +313,7 @@ impl<'de> Visitor<'de> for TypedSeed<'_> {
             let key = Self::text(key, &name)?;
             pairs.push((key, map.next_value_seed(TypedSeed { ty: item })?));
         }
+        pairs.shrink_to_fit();
         Ok(Value::Map(pairs))
     }
 }

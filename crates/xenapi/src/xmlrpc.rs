@@ -241,10 +241,10 @@ impl<'a> Pull<'a> {
                 }
                 Event::End(_) => Token::Close,
                 Event::Text(text) => {
-                    Token::Text(text.xml_content().map_err(|e| self.fault(e.to_string()))?)
+                    Token::Text(text.xml10_content().map_err(|e| self.fault(e.to_string()))?)
                 }
                 Event::CData(text) => {
-                    Token::Text(text.xml_content().map_err(|e| self.fault(e.to_string()))?)
+                    Token::Text(text.xml10_content().map_err(|e| self.fault(e.to_string()))?)
                 }
                 Event::GeneralRef(entity) => {
                     if let Some(char) =

@@ -1,5 +1,52 @@
-//! The project's verbs: `demo test ci bench soak codegen tidy`.
+//! The project's verbs, called as `cargo xtask VERB`.
+//!
+//! This file only names them; each verb is a module with one entry function. No verb is longer than what it drives: building
+//! blocks live in the crates, and nothing here is needed by a running pool.
+
+mod codegen;
+mod demo;
+mod guest;
+mod packages;
+mod programs;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// The project's verbs.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Writes what follows from the datamodel: typed records, calls, errors and the API reference.
+    Codegen(codegen::Arguments),
+    /// Shows a pool of three hosts, guests on it, and its coordinator's power cut.
+    Demo(demo::Arguments),
+    /// Builds the test guest's disk image.
+    Guest(guest::Arguments),
+    /// Builds the programs and runs `holdfast-lab` with these arguments.
+    Lab(programs::LabArguments),
+    /// Installs the Debian packages that building, testing and the lab need.
+    Packages(packages::Arguments),
+}
 
 fn main() -> anyhow::Result<()> {
-    anyhow::bail!("no verb yet")
+    match CommandLine::parse().verb {
+        Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
+        Verb::Demo(arguments) => demo::run(&arguments, &root()),
+        Verb::Guest(arguments) => guest::run(&arguments, &root()),
+        Verb::Lab(arguments) => programs::lab(&arguments, &root()),
+        Verb::Packages(arguments) => packages::run(&arguments),
+    }
+}
+
+/// The workspace's root: two directories above this crate.
+fn root() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.ancestors().nth(2).expect("the crate lies in ROOT/crates/xtask").to_path_buf()
 }

@@ -23,15 +23,15 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("VM", Type::Ref("VM"), "VM."),
-    Field::dynamic_ro("location", Type::String, "Location."),
+    Field::dynamic_ro("VM", Type::Ref("VM"), "VM it belongs to."),
+    Field::dynamic_ro("location", Type::String, "URL to connect to."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
         Role::VmAdmin,
         "Free keys for clients and for Holdfast.",
     ),
-    Field::dynamic_ro("protocol", Type::Enum(&enums::CONSOLE_PROTOCOL), "Protocol."),
+    Field::dynamic_ro("protocol", Type::Enum(&enums::CONSOLE_PROTOCOL), "Protocol spoken there."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -39,5 +39,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `console`, by name.
 static MESSAGES: &[Message] = &[];

@@ -22,17 +22,16 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("enabled", Type::Bool, "Whether enabled holds."),
-    Field::dynamic_ro("max", Type::Float, "Max."),
-    Field::dynamic_ro("min", Type::Float, "Min."),
+    Field::dynamic_ro("enabled", Type::Bool, "Whether it is recorded."),
+    Field::dynamic_ro("max", Type::Float, "Largest possible value."),
+    Field::dynamic_ro("min", Type::Float, "Smallest possible value."),
     Field::dynamic_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("name_label", Type::String, "Name for people; need not be unique.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("standard", Type::Bool, "Whether standard holds."),
-    Field::dynamic_ro("units", Type::String, "Units."),
-    Field::dynamic_ro("value", Type::Float, "Value."),
+    Field::dynamic_ro("standard", Type::Bool, "Whether it is recorded unless turned off."),
+    Field::dynamic_ro("units", Type::String, "Unit of the value."),
+    Field::dynamic_ro("value", Type::Float, "Last value."),
 ];
 
-/// Explicit messages of `data_source`, by name.
 static MESSAGES: &[Message] = &[];

@@ -23,16 +23,24 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("class", Type::String, "Class."),
-    Field::static_ro("id", Type::Int, "Id."),
-    Field::static_ro("obj_uuid", Type::String, "Obj uuid.").deprecated(),
-    Field::static_ro("operation", Type::Enum(&enums::EVENT_OPERATION), "Operation."),
-    Field::static_ro("ref", Type::String, "Ref."),
-    Field::dynamic_ro("snapshot", Type::AnyRecord, "Snapshot."),
-    Field::static_ro("timestamp", Type::DateTime, "Timestamp.").deprecated(),
+    Field::static_ro("class", Type::String, "Class of the object."),
+    Field::static_ro("id", Type::Int, "Number in the order of events."),
+    Field::static_ro("obj_uuid", Type::String, "Identity of the object, in the old interface.")
+        .deprecated(),
+    Field::static_ro(
+        "operation",
+        Type::Enum(&enums::EVENT_OPERATION),
+        "Added, changed or removed.",
+    ),
+    Field::static_ro("ref", Type::String, "Reference of the object."),
+    Field::dynamic_ro(
+        "snapshot",
+        Type::AnyRecord,
+        "The record after the change; absent if it is gone.",
+    ),
+    Field::static_ro("timestamp", Type::DateTime, "When it happened.").deprecated(),
 ];
 
-/// Explicit messages of `event`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "from",
@@ -44,14 +52,14 @@ static MESSAGES: &[Message] = &[
         result: Type::EventBatch,
         errors: &["EVENT_FROM_TOKEN_PARSE_FAILURE", "EVENT_SUBSCRIPTION_PARSE_FAILURE"],
         role: Role::ReadOnly,
-        doc: "Froms the event.",
+        doc: "Returns the events since a token, waiting for the first if there is none.",
         ..Message::BASE
     },
     Message {
         name: "get_current_id",
         result: Type::Int,
         role: Role::ReadOnly,
-        doc: "Returns current id of the event.",
+        doc: "Returns the number of the latest event.",
         ..Message::BASE
     },
     Message {
@@ -59,7 +67,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("class", Type::String), Param::new("ref", Type::String)],
         result: Type::String,
         role: Role::ReadOnly,
-        doc: "Injects the event.",
+        doc: "Makes an artificial change event, to wake those who wait.",
         ..Message::BASE
     },
     Message {
@@ -68,7 +76,7 @@ static MESSAGES: &[Message] = &[
         errors: &["EVENTS_LOST", "EVENT_SUBSCRIPTION_PARSE_FAILURE", "SESSION_NOT_REGISTERED"],
         role: Role::ReadOnly,
         state: Lifecycle::Deprecated,
-        doc: "Nexts the event.",
+        doc: "Waits for events of the registered classes; old form of from.",
         ..Message::BASE
     },
     Message {
@@ -77,7 +85,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Registers the event.",
+        doc: "Registers for events of these classes; old.",
         ..Message::BASE
     },
     Message {
@@ -86,7 +94,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Unregisters the event.",
+        doc: "Registers for events of these classes no longer; old.",
         ..Message::BASE
     },
 ];

@@ -22,13 +22,13 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("family", Type::Int, "Family."),
-    Field::dynamic_ro("features", Type::String, "Features."),
-    Field::dynamic_ro("flags", Type::String, "Flags."),
-    Field::dynamic_ro("host", Type::Ref("host"), "Host."),
-    Field::dynamic_ro("model", Type::Int, "Model."),
-    Field::dynamic_ro("modelname", Type::String, "Modelname."),
-    Field::dynamic_ro("number", Type::Int, "Number."),
+    Field::dynamic_ro("family", Type::Int, "Family number of the CPU."),
+    Field::dynamic_ro("features", Type::String, "Physical feature bits."),
+    Field::dynamic_ro("flags", Type::String, "Feature flags in words."),
+    Field::dynamic_ro("host", Type::Ref("host"), "Host that has the CPU."),
+    Field::dynamic_ro("model", Type::Int, "Model number of the CPU."),
+    Field::dynamic_ro("modelname", Type::String, "Name of the model."),
+    Field::dynamic_ro("number", Type::Int, "Number of the CPU in the host."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -36,16 +36,15 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("speed", Type::Int, "Speed."),
-    Field::dynamic_ro("stepping", Type::String, "Stepping."),
-    Field::dynamic_ro("utilisation", Type::Float, "Utilisation."),
+    Field::dynamic_ro("speed", Type::Int, "Clock speed in MHz."),
+    Field::dynamic_ro("stepping", Type::String, "Stepping of the CPU."),
+    Field::dynamic_ro("utilisation", Type::Float, "Share of time in use, 0 to 1."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::dynamic_ro("vendor", Type::String, "Vendor."),
+    Field::dynamic_ro("vendor", Type::String, "Vendor of the CPU."),
 ];
 
-/// Explicit messages of `host_cpu`, by name.
 static MESSAGES: &[Message] = &[];

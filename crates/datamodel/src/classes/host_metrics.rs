@@ -23,11 +23,11 @@ pub static CLASS: Class = Class {
 
 static FIELDS: &[Field] = &[
     Field::dynamic_ro("last_updated", Type::DateTime, "When the values were last refreshed."),
-    Field::dynamic_ro("live", Type::Bool, "Whether live holds."),
-    Field::dynamic_ro("memory_free", Type::Int, "Memory free.")
+    Field::dynamic_ro("live", Type::Bool, "Whether the pool hears the host."),
+    Field::dynamic_ro("memory_free", Type::Int, "Free memory in bytes.")
         .default(DefaultValue::Zero)
         .removed(),
-    Field::dynamic_ro("memory_total", Type::Int, "Memory total."),
+    Field::dynamic_ro("memory_total", Type::Int, "All memory in bytes."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -42,5 +42,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `host_metrics`, by name.
 static MESSAGES: &[Message] = &[];

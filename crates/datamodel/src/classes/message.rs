@@ -23,12 +23,16 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("body", Type::String, "Body."),
-    Field::dynamic_ro("cls", Type::Enum(&enums::CLS), "Cls."),
-    Field::dynamic_ro("name", Type::String, "Name."),
-    Field::dynamic_ro("obj_uuid", Type::String, "Obj uuid."),
-    Field::dynamic_ro("priority", Type::Int, "Priority."),
-    Field::dynamic_ro("timestamp", Type::DateTime, "Timestamp."),
+    Field::dynamic_ro("body", Type::String, "Text, often XML."),
+    Field::dynamic_ro("cls", Type::Enum(&enums::CLS), "Class of the object it is about."),
+    Field::dynamic_ro(
+        "name",
+        Type::String,
+        "Name from the catalogue, or of the caller's own making.",
+    ),
+    Field::dynamic_ro("obj_uuid", Type::String, "Identity of the object it is about."),
+    Field::dynamic_ro("priority", Type::Int, "1 (most urgent) to 5."),
+    Field::dynamic_ro("timestamp", Type::DateTime, "When it was made."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -36,7 +40,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `message`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create",
@@ -49,14 +52,14 @@ static MESSAGES: &[Message] = &[
         ],
         result: Type::Ref("message"),
         role: Role::PoolOperator,
-        doc: "Creates the message.",
+        doc: "Makes a message.",
         ..Message::BASE
     },
     Message {
         name: "destroy",
         params: &[Param::new("self", Type::Ref("message"))],
         role: Role::PoolOperator,
-        doc: "Destroys the message.",
+        doc: "Dismisses a message.",
         ..Message::BASE
     },
     Message {
@@ -65,7 +68,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Destroys all.",
+        doc: "Dismisses all messages that match.",
         ..Message::BASE
     },
     Message {
@@ -74,7 +77,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Destroys many.",
+        doc: "Dismisses messages.",
         ..Message::BASE
     },
     Message {
@@ -86,21 +89,21 @@ static MESSAGES: &[Message] = &[
         ],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns the message.",
+        doc: "Returns the messages about an object since a time.",
         ..Message::BASE
     },
     Message {
         name: "get_all",
         result: Type::Set(&Type::Ref("message")),
         role: Role::ReadOnly,
-        doc: "Returns all of the message.",
+        doc: "Returns all messages' references.",
         ..Message::BASE
     },
     Message {
         name: "get_all_records",
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns all records of the message.",
+        doc: "Returns all messages.",
         ..Message::BASE
     },
     Message {
@@ -108,7 +111,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("expr", Type::String)],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns all records where of the message.",
+        doc: "Returns the messages that match an expression.",
         ..Message::BASE
     },
     Message {
@@ -116,7 +119,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("uuid", Type::String)],
         result: Type::Ref("message"),
         role: Role::ReadOnly,
-        doc: "Returns by uuid of the message.",
+        doc: "Returns the reference of a message.",
         ..Message::BASE
     },
     Message {
@@ -124,7 +127,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("message"))],
         result: Type::Record("message"),
         role: Role::ReadOnly,
-        doc: "Returns record of the message.",
+        doc: "Returns a message.",
         ..Message::BASE
     },
     Message {
@@ -132,7 +135,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("since", Type::DateTime)],
         result: Type::Map(&Type::Ref("message"), &Type::Record("message")),
         role: Role::ReadOnly,
-        doc: "Returns since of the message.",
+        doc: "Returns the messages since a time.",
         ..Message::BASE
     },
 ];

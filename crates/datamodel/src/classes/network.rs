@@ -25,9 +25,12 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::rw("MTU", Type::Int, Role::VmAdmin, "MTU.").default(DefaultValue::Int(1500)),
-    Field::dynamic_ro("PIFs", Type::Set(&Type::Ref("PIF")), "PIFs.").reverse_of("PIF", "network"),
-    Field::dynamic_ro("VIFs", Type::Set(&Type::Ref("VIF")), "VIFs.").reverse_of("VIF", "network"),
+    Field::rw("MTU", Type::Int, Role::VmAdmin, "Largest packet in bytes.")
+        .default(DefaultValue::Int(1500)),
+    Field::dynamic_ro("PIFs", Type::Set(&Type::Ref("PIF")), "Host interfaces on it.")
+        .reverse_of("PIF", "network"),
+    Field::dynamic_ro("VIFs", Type::Set(&Type::Ref("VIF")), "VM interfaces on it.")
+        .reverse_of("VIF", "network"),
     Field::dynamic_ro(
         "allowed_operations",
         Type::Set(&Type::Enum(&enums::NETWORK_OPERATIONS)),
@@ -35,15 +38,20 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::dynamic_ro("assigned_ips", Type::Map(&Type::Ref("VIF"), &Type::String), "Assigned ips.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "assigned_ips",
+        Type::Map(&Type::Ref("VIF"), &Type::String),
+        "Addresses given to VIFs on a host-internal network.",
+    )
+    .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "blobs",
         Type::Map(&Type::String, &Type::Ref("blob")),
         "Binary attachments by name.",
     )
     .default(DefaultValue::Zero),
-    Field::static_ro("bridge", Type::String, "Bridge.").default(DefaultValue::Zero),
+    Field::static_ro("bridge", Type::String, "Name of its bridge on every host.")
+        .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::NETWORK_OPERATIONS)),
@@ -53,10 +61,10 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro(
         "default_locking_mode",
         Type::Enum(&enums::NETWORK_DEFAULT_LOCKING_MODE),
-        "Default locking mode.",
+        "Whether VIFs without a mode of their own are locked.",
     )
     .default(DefaultValue::Str("unlocked")),
-    Field::static_ro("managed", Type::Bool, "Whether managed holds.")
+    Field::static_ro("managed", Type::Bool, "Whether the pool makes the bridge.")
         .default(DefaultValue::Bool(true)),
     Field::rw("name_description", Type::String, Role::PoolOperator, "Notes for people.")
         .default(DefaultValue::Zero),
@@ -78,8 +86,12 @@ static FIELDS: &[Field] = &[
         ("XenCenterCreateInProgress", Role::VmOperator),
         ("folder", Role::VmOperator),
     ]),
-    Field::dynamic_ro("purpose", Type::Set(&Type::Enum(&enums::NETWORK_PURPOSE)), "Purpose.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "purpose",
+        Type::Set(&Type::Enum(&enums::NETWORK_PURPOSE)),
+        "Services the network is for.",
+    )
+    .default(DefaultValue::Zero),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
@@ -89,7 +101,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `network`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_purpose",
@@ -100,7 +111,7 @@ static MESSAGES: &[Message] = &[
         errors: &["NETWORK_INCOMPATIBLE_PURPOSES"],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Adds purpose.",
+        doc: "Dedicates the network to one more service.",
         ..Message::BASE
     },
     Message {
@@ -114,7 +125,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates new blob.",
+        doc: "Makes a binary attachment of the network.",
         ..Message::BASE
     },
     Message {
@@ -125,7 +136,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolAdmin,
         is_async: true,
-        doc: "Removes purpose.",
+        doc: "Dedicates the network to a service no longer.",
         ..Message::BASE
     },
     Message {
@@ -136,7 +147,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets default locking mode of the network.",
+        doc: "Sets whether VIFs without a mode of their own are locked.",
         ..Message::BASE
     },
 ];

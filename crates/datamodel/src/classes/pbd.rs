@@ -24,10 +24,15 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("SR", Type::Ref("SR"), "SR."),
+    Field::static_ro("SR", Type::Ref("SR"), "SR it attaches."),
     Field::dynamic_ro("currently_attached", Type::Bool, "Whether it is attached now."),
-    Field::static_ro("device_config", Type::STRING_MAP, "Device config.").secret(),
-    Field::static_ro("host", Type::Ref("host"), "Host."),
+    Field::static_ro(
+        "device_config",
+        Type::STRING_MAP,
+        "What the driver needs to reach the storage from this host.",
+    )
+    .secret(),
+    Field::static_ro("host", Type::Ref("host"), "Host it attaches the SR to."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -42,7 +47,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `PBD`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "plug",
@@ -51,7 +55,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Plugs the PBD.",
+        doc: "Attaches the SR to the host.",
         ..Message::BASE
     },
     Message {
@@ -60,7 +64,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         secret: true,
-        doc: "Sets device config of the PBD.",
+        doc: "Sets what the driver needs; only while detached.",
         ..Message::BASE
     },
     Message {
@@ -69,7 +73,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Unplugs the PBD.",
+        doc: "Detaches the SR from the host.",
         ..Message::BASE
     },
 ];

@@ -25,56 +25,62 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("DNS", Type::String, "DNS.").default(DefaultValue::Zero),
-    Field::dynamic_ro("IP", Type::String, "IP.").default(DefaultValue::Zero),
-    Field::dynamic_ro("IPv6", Type::STRING_SET, "IPv6.").default(DefaultValue::Zero),
-    Field::static_ro("MAC", Type::String, "MAC."),
-    Field::static_ro("MTU", Type::Int, "MTU."),
-    Field::dynamic_ro("PCI", Type::Ref("PCI"), "PCI.").default(DefaultValue::Zero),
-    Field::static_ro("VLAN", Type::Int, "VLAN."),
-    Field::dynamic_ro("VLAN_master_of", Type::Ref("VLAN"), "VLAN master of.")
+    Field::dynamic_ro("DNS", Type::String, "Name servers, joined by commas.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("VLAN_slave_of", Type::Set(&Type::Ref("VLAN")), "VLAN slave of.")
+    Field::dynamic_ro("IP", Type::String, "IPv4 address.").default(DefaultValue::Zero),
+    Field::dynamic_ro("IPv6", Type::STRING_SET, "IPv6 addresses.").default(DefaultValue::Zero),
+    Field::static_ro("MAC", Type::String, "Ethernet address."),
+    Field::static_ro("MTU", Type::Int, "Largest packet in bytes."),
+    Field::dynamic_ro("PCI", Type::Ref("PCI"), "PCI device of the card.")
+        .default(DefaultValue::Zero),
+    Field::static_ro("VLAN", Type::Int, "VLAN tag, or -1."),
+    Field::dynamic_ro("VLAN_master_of", Type::Ref("VLAN"), "VLAN whose untagged end it is.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("VLAN_slave_of", Type::Set(&Type::Ref("VLAN")), "VLANs that run over it.")
         .reverse_of("VLAN", "tagged_PIF"),
-    Field::dynamic_ro("bond_master_of", Type::Set(&Type::Ref("Bond")), "Bond master of.")
+    Field::dynamic_ro("bond_master_of", Type::Set(&Type::Ref("Bond")), "Bonds that it stands for.")
         .reverse_of("Bond", "master"),
-    Field::dynamic_ro("bond_slave_of", Type::Ref("Bond"), "Bond slave of.")
+    Field::dynamic_ro("bond_slave_of", Type::Ref("Bond"), "Bond it is part of.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("capabilities", Type::STRING_SET, "Capabilities.")
+    Field::dynamic_ro("capabilities", Type::STRING_SET, "What the card can do.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("currently_attached", Type::Bool, "Whether it is attached now.")
         .default(DefaultValue::Bool(true)),
     Field::static_ro("device", Type::String, "Device name as the host or guest sees it."),
-    Field::dynamic_ro("disallow_unplug", Type::Bool, "Whether disallow unplug holds.")
+    Field::dynamic_ro("disallow_unplug", Type::Bool, "Whether it must stay up.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("gateway", Type::String, "Gateway.").default(DefaultValue::Zero),
-    Field::static_ro("host", Type::Ref("host"), "Host."),
+    Field::dynamic_ro("gateway", Type::String, "IPv4 gateway.").default(DefaultValue::Zero),
+    Field::static_ro("host", Type::Ref("host"), "Host that has it."),
     Field::dynamic_ro(
         "igmp_snooping_status",
         Type::Enum(&enums::PIF_IGMP_STATUS),
-        "Igmp snooping status.",
+        "Whether multicast snooping is on.",
     )
     .default(DefaultValue::Str("unknown")),
     Field::dynamic_ro(
         "ip_configuration_mode",
         Type::Enum(&enums::IP_CONFIGURATION_MODE),
-        "Ip configuration mode.",
+        "Where the IPv4 address comes from.",
     )
     .default(DefaultValue::Str("None")),
     Field::dynamic_ro(
         "ipv6_configuration_mode",
         Type::Enum(&enums::IPV6_CONFIGURATION_MODE),
-        "Ipv6 configuration mode.",
+        "Where the IPv6 address comes from.",
     )
     .default(DefaultValue::Str("None")),
-    Field::dynamic_ro("ipv6_gateway", Type::String, "Ipv6 gateway.").default(DefaultValue::Zero),
-    Field::static_ro("managed", Type::Bool, "Whether managed holds.")
+    Field::dynamic_ro("ipv6_gateway", Type::String, "IPv6 gateway.").default(DefaultValue::Zero),
+    Field::static_ro("managed", Type::Bool, "Whether the pool sets it up.")
         .default(DefaultValue::Bool(true)),
-    Field::dynamic_ro("management", Type::Bool, "Whether management holds.")
-        .default(DefaultValue::Zero),
-    Field::dynamic_ro("metrics", Type::Ref("PIF_metrics"), "The metrics of this PIF."),
-    Field::dynamic_ro("netmask", Type::String, "Netmask.").default(DefaultValue::Zero),
-    Field::static_ro("network", Type::Ref("network"), "Network."),
+    Field::dynamic_ro(
+        "management",
+        Type::Bool,
+        "Whether it carries the host's management address.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro("metrics", Type::Ref("PIF_metrics"), "Its metrics."),
+    Field::dynamic_ro("netmask", Type::String, "IPv4 netmask.").default(DefaultValue::Zero),
+    Field::static_ro("network", Type::Ref("network"), "Network it is on."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -82,37 +88,38 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("physical", Type::Bool, "Whether physical holds.")
+    Field::dynamic_ro("physical", Type::Bool, "Whether it is a physical card.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "primary_address_type",
         Type::Enum(&enums::PRIMARY_ADDRESS_TYPE),
-        "Primary address type.",
+        "Which of its addresses is the host's.",
     )
     .default(DefaultValue::Str("IPv4")),
-    Field::dynamic_ro("properties", Type::STRING_MAP, "Properties.").default(DefaultValue::Zero),
+    Field::dynamic_ro("properties", Type::STRING_MAP, "Settings of the interface, such as `gro`.")
+        .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "sriov_logical_PIF_of",
         Type::Set(&Type::Ref("network_sriov")),
-        "Sriov logical PIF of.",
+        "SR-IOV network of which it is the logical end.",
     )
     .reverse_of("network_sriov", "logical_PIF"),
     Field::dynamic_ro(
         "sriov_physical_PIF_of",
         Type::Set(&Type::Ref("network_sriov")),
-        "Sriov physical PIF of.",
+        "SR-IOV network of which it is the physical end.",
     )
     .reverse_of("network_sriov", "physical_PIF"),
     Field::dynamic_ro(
         "tunnel_access_PIF_of",
         Type::Set(&Type::Ref("tunnel")),
-        "Tunnel access PIF of.",
+        "Tunnel of which it is the guests' end.",
     )
     .reverse_of("tunnel", "access_PIF"),
     Field::dynamic_ro(
         "tunnel_transport_PIF_of",
         Type::Set(&Type::Ref("tunnel")),
-        "Tunnel transport PIF of.",
+        "Tunnels that run over it.",
     )
     .reverse_of("tunnel", "transport_PIF"),
     Field::dynamic_ro(
@@ -122,7 +129,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `PIF`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "create_VLAN",
@@ -137,7 +143,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Creates VLAN.",
+        doc: "Old form of making a VLAN.",
         ..Message::BASE
     },
     Message {
@@ -145,7 +151,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("PIF"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Dbs forget.",
+        doc: "Removes the record only.",
         ..Message::BASE
     },
     Message {
@@ -186,7 +192,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("PIF"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Dbs introduce.",
+        doc: "Adds a record only.",
         ..Message::BASE
     },
     Message {
@@ -196,7 +202,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Destroys the PIF.",
+        doc: "Removes a VLAN's or bond's interface, the old way.",
         ..Message::BASE
     },
     Message {
@@ -206,7 +212,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Forgets the PIF.",
+        doc: "Removes the record and takes the interface down.",
         ..Message::BASE
     },
     Message {
@@ -221,7 +227,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Introduces the PIF.",
+        doc: "Adds a record for a card of the host.",
         ..Message::BASE
     },
     Message {
@@ -231,7 +237,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Plugs the PIF.",
+        doc: "Brings the interface up.",
         ..Message::BASE
     },
     Message {
@@ -248,7 +254,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Reconfigures ip.",
+        doc: "Sets the IPv4 settings and applies them.",
         ..Message::BASE
     },
     Message {
@@ -264,7 +270,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Reconfigures ipv6.",
+        doc: "Sets the IPv6 settings and applies them.",
         ..Message::BASE
     },
     Message {
@@ -273,7 +279,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Scans the PIF.",
+        doc: "Adds records for new cards of the host.",
         ..Message::BASE
     },
     Message {
@@ -282,7 +288,7 @@ static MESSAGES: &[Message] = &[
         errors: &["CLUSTERING_ENABLED", "OTHER_OPERATION_IN_PROGRESS"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets disallow unplug of the PIF.",
+        doc: "Sets whether it must stay up.",
         ..Message::BASE
     },
     Message {
@@ -294,7 +300,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets primary address type of the PIF.",
+        doc: "Sets which of its addresses is the host's.",
         ..Message::BASE
     },
     Message {
@@ -307,7 +313,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Sets property of the PIF.",
+        doc: "Sets one setting of the interface.",
         ..Message::BASE
     },
     Message {
@@ -322,7 +328,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::NamedHost,
-        doc: "Unplugs the PIF.",
+        doc: "Brings the interface down.",
         ..Message::BASE
     },
 ];

@@ -28,11 +28,15 @@ static FIELDS: &[Field] = &[
     Field::dynamic_ro(
         "after_apply_guidance",
         Type::Set(&Type::Enum(&enums::AFTER_APPLY_GUIDANCE)),
-        "After apply guidance.",
+        "What to do after applying it.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("host_patches", Type::Set(&Type::Ref("host_patch")), "Host patches.")
-        .reverse_of("host_patch", "pool_patch"),
+    Field::dynamic_ro(
+        "host_patches",
+        Type::Set(&Type::Ref("host_patch")),
+        "Hosts it is applied to.",
+    )
+    .reverse_of("host_patch", "pool_patch"),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -44,20 +48,19 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("pool_applied", Type::Bool, "Whether pool applied holds.")
+    Field::dynamic_ro("pool_applied", Type::Bool, "Whether it is applied to all hosts.")
         .default(DefaultValue::Zero),
-    Field::static_ro("pool_update", Type::Ref("pool_update"), "Pool update.")
+    Field::static_ro("pool_update", Type::Ref("pool_update"), "Update that stands for it.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("size", Type::Int, "Size.").default(DefaultValue::Zero),
+    Field::dynamic_ro("size", Type::Int, "Size of its file in bytes.").default(DefaultValue::Zero),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("version", Type::String, "Version.").default(DefaultValue::Zero),
+    Field::static_ro("version", Type::String, "Version of the patch.").default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `pool_patch`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",
@@ -69,7 +72,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Applies the pool_patch.",
+        doc: "Applies the patch to a host.",
         ..Message::BASE
     },
     Message {
@@ -78,7 +81,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Cleans the pool_patch.",
+        doc: "Removes the patch's file.",
         ..Message::BASE
     },
     Message {
@@ -90,7 +93,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Cleans on host.",
+        doc: "Removes the patch's file from a host.",
         ..Message::BASE
     },
     Message {
@@ -99,7 +102,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Destroys the pool_patch.",
+        doc: "Removes a patch that is applied nowhere.",
         ..Message::BASE
     },
     Message {
@@ -108,7 +111,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Pools apply.",
+        doc: "Applies the patch to all hosts.",
         ..Message::BASE
     },
     Message {
@@ -117,7 +120,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Pools clean.",
+        doc: "Removes the patch's files from all hosts.",
         ..Message::BASE
     },
     Message {
@@ -130,7 +133,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         state: Lifecycle::Deprecated,
-        doc: "Prechecks the pool_patch.",
+        doc: "Tries whether the patch could be applied to a host.",
         ..Message::BASE
     },
 ];

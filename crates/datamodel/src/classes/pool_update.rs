@@ -28,16 +28,16 @@ static FIELDS: &[Field] = &[
     Field::static_ro(
         "after_apply_guidance",
         Type::Set(&Type::Enum(&enums::UPDATE_AFTER_APPLY_GUIDANCE)),
-        "After apply guidance.",
+        "What to do after applying it.",
     )
     .default(DefaultValue::Zero),
-    Field::static_ro("enforce_homogeneity", Type::Bool, "Whether enforce homogeneity holds.")
+    Field::static_ro("enforce_homogeneity", Type::Bool, "Whether all hosts must have it.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("hosts", Type::Set(&Type::Ref("host")), "Hosts.")
+    Field::dynamic_ro("hosts", Type::Set(&Type::Ref("host")), "Hosts it is applied to.")
         .reverse_of("host", "updates"),
-    Field::static_ro("installation_size", Type::Int, "Installation size.")
+    Field::static_ro("installation_size", Type::Int, "Bytes it takes when installed.")
         .default(DefaultValue::Zero),
-    Field::static_ro("key", Type::String, "Key.").default(DefaultValue::Zero),
+    Field::static_ro("key", Type::String, "Key it is signed with.").default(DefaultValue::Zero),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -54,11 +54,10 @@ static FIELDS: &[Field] = &[
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("vdi", Type::Ref("VDI"), "Vdi."),
-    Field::static_ro("version", Type::String, "Version.").default(DefaultValue::Zero),
+    Field::static_ro("vdi", Type::Ref("VDI"), "VDI that holds it."),
+    Field::static_ro("version", Type::String, "Version of the update.").default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `pool_update`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "apply",
@@ -68,7 +67,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Applies the pool_update.",
+        doc: "Applies the update to a host.",
         ..Message::BASE
     },
     Message {
@@ -76,7 +75,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Destroys the pool_update.",
+        doc: "Forgets an update that is applied nowhere.",
         ..Message::BASE
     },
     Message {
@@ -85,7 +84,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("pool_update"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Introduces the pool_update.",
+        doc: "Adds a record for an update on a VDI.",
         ..Message::BASE
     },
     Message {
@@ -93,7 +92,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Pools apply.",
+        doc: "Applies the update to all hosts.",
         ..Message::BASE
     },
     Message {
@@ -101,7 +100,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("pool_update"))],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Pools clean.",
+        doc: "Removes the update's files from all hosts.",
         ..Message::BASE
     },
     Message {
@@ -113,7 +112,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Enum(&enums::LIVEPATCH_STATUS),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Prechecks the pool_update.",
+        doc: "Tries whether the update could be applied to a host.",
         ..Message::BASE
     },
 ];

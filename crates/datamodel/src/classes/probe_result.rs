@@ -22,11 +22,22 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("complete", Type::Bool, "Whether complete holds."),
-    Field::dynamic_ro("configuration", Type::STRING_MAP, "Configuration."),
-    Field::dynamic_ro("extra_info", Type::STRING_MAP, "Extra info."),
-    Field::dynamic_ro("sr", Type::Optional(&Type::Record("sr_stat")), "Sr."),
+    Field::dynamic_ro(
+        "complete",
+        Type::Bool,
+        "Whether the configuration suffices to use the storage.",
+    ),
+    Field::dynamic_ro(
+        "configuration",
+        Type::STRING_MAP,
+        "Device configuration to use or to probe deeper with.",
+    ),
+    Field::dynamic_ro("extra_info", Type::STRING_MAP, "What else the driver learned."),
+    Field::dynamic_ro(
+        "sr",
+        Type::Optional(&Type::Record("sr_stat")),
+        "The SR found there, if there is one.",
+    ),
 ];
 
-/// Explicit messages of `probe_result`, by name.
 static MESSAGES: &[Message] = &[];

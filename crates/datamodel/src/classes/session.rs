@@ -24,15 +24,25 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("auth_user_name", Type::String, "Auth user name.")
+    Field::dynamic_ro("auth_user_name", Type::String, "Name the user logged in with.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("auth_user_sid", Type::String, "Auth user sid.").default(DefaultValue::Zero),
-    Field::dynamic_ro("client_certificate", Type::Bool, "Whether client certificate holds.")
+    Field::dynamic_ro(
+        "auth_user_sid",
+        Type::String,
+        "Identity of the user in the directory; empty for local users.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "client_certificate",
+        Type::Bool,
+        "Whether the login was by client certificate.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro("is_local_superuser", Type::Bool, "Whether it is root's.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_local_superuser", Type::Bool, "True if this session is local superuser.")
+    Field::dynamic_ro("last_active", Type::DateTime, "When it was last used."),
+    Field::dynamic_ro("originator", Type::String, "What the program called itself.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("last_active", Type::DateTime, "Last active."),
-    Field::dynamic_ro("originator", Type::String, "Originator.").default(DefaultValue::Zero),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -40,32 +50,32 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::static_ro("parent", Type::Ref("session"), "Parent.").default(DefaultValue::Zero),
-    Field::dynamic_ro("pool", Type::Bool, "Whether pool holds."),
-    Field::static_ro("rbac_permissions", Type::STRING_SET, "Rbac permissions.")
+    Field::static_ro("parent", Type::Ref("session"), "Session it was made from.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("subject", Type::Ref("subject"), "Subject.").default(DefaultValue::Zero),
-    Field::dynamic_ro("tasks", Type::Set(&Type::Ref("task")), "Tasks.")
-        .reverse_of("task", "session"),
-    Field::dynamic_ro("this_host", Type::Ref("host"), "This host."),
-    Field::dynamic_ro("this_user", Type::Ref("user"), "This user."),
+    Field::dynamic_ro("pool", Type::Bool, "Whether it belongs to another member."),
+    Field::static_ro("rbac_permissions", Type::STRING_SET, "What its roles permit.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("subject", Type::Ref("subject"), "Subject it logged in as.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("tasks", Type::Set(&Type::Ref("task")), "Tasks begun in it.").computed(),
+    Field::dynamic_ro("this_host", Type::Ref("host"), "Host that took the login."),
+    Field::dynamic_ro("this_user", Type::Ref("user"), "Old user record."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::dynamic_ro("validation_time", Type::DateTime, "Validation time.")
+    Field::dynamic_ro("validation_time", Type::DateTime, "When its roles were last checked.")
         .default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `session`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "change_password",
         params: &[Param::new("old_pwd", Type::String), Param::new("new_pwd", Type::String)],
         role: Role::Internal,
         secret: true,
-        doc: "Changes password.",
+        doc: "Changes the password of the local root account.",
         ..Message::BASE
     },
     Message {
@@ -75,7 +85,7 @@ static MESSAGES: &[Message] = &[
         role: Role::Internal,
         is_async: true,
         secret: true,
-        doc: "Creates from db file.",
+        doc: "Opens a saved database as a session.",
         ..Message::BASE
     },
     Message {
@@ -83,10 +93,15 @@ static MESSAGES: &[Message] = &[
         result: Type::STRING_SET,
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Returns all subject identifiers of the session.",
+        doc: "Lists the external users who are logged in.",
         ..Message::BASE
     },
-    Message { name: "local_logout", role: Role::PoolAdmin, doc: "Locals logout.", ..Message::BASE },
+    Message {
+        name: "local_logout",
+        role: Role::PoolAdmin,
+        doc: "Ends a host-local session.",
+        ..Message::BASE
+    },
     Message {
         name: "login_with_password",
         params: &[
@@ -100,16 +115,16 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         session: false,
         secret: true,
-        doc: "Logins with password.",
+        doc: "Logs in and returns the session.",
         ..Message::BASE
     },
-    Message { name: "logout", role: Role::ReadOnly, doc: "Logouts the session.", ..Message::BASE },
+    Message { name: "logout", role: Role::ReadOnly, doc: "Ends the session.", ..Message::BASE },
     Message {
         name: "logout_subject_identifier",
         params: &[Param::new("subject_identifier", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Logouts subject identifier.",
+        doc: "Ends all sessions of an external user.",
         ..Message::BASE
     },
     Message {
@@ -119,7 +134,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         session: false,
         secret: true,
-        doc: "Slaves local login with password.",
+        doc: "Logs in to this host alone, when the pool is out of reach.",
         ..Message::BASE
     },
 ];

@@ -23,15 +23,23 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("capabilities", Type::STRING_SET, "Capabilities.")
+    Field::dynamic_ro("capabilities", Type::STRING_SET, "Old form of the features.")
         .default(DefaultValue::Zero)
         .deprecated(),
-    Field::dynamic_ro("configuration", Type::STRING_MAP, "Configuration."),
-    Field::dynamic_ro("copyright", Type::String, "Copyright."),
-    Field::dynamic_ro("driver_filename", Type::String, "Driver filename.")
+    Field::dynamic_ro(
+        "configuration",
+        Type::STRING_MAP,
+        "Keys the driver takes, with explanations.",
+    ),
+    Field::dynamic_ro("copyright", Type::String, "Whose driver it is."),
+    Field::dynamic_ro("driver_filename", Type::String, "File of the driver.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("features", Type::Map(&Type::String, &Type::Int), "Features.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "features",
+        Type::Map(&Type::String, &Type::Int),
+        "What the driver can do, with a version of each.",
+    )
+    .default(DefaultValue::Zero),
     Field::dynamic_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -43,25 +51,32 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("required_api_version", Type::String, "Required api version."),
-    Field::dynamic_ro("required_cluster_stack", Type::STRING_SET, "Required cluster stack.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "required_api_version",
+        Type::String,
+        "Version of the driver interface it needs.",
+    ),
+    Field::dynamic_ro(
+        "required_cluster_stack",
+        Type::STRING_SET,
+        "Cluster stacks of which it needs one.",
+    )
+    .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "supported_image_formats",
         Type::Set(&Type::Enum(&enums::IMAGE_FORMAT_TYPE)),
-        "Supported image formats.",
+        "Image formats it can make, preferred first.",
     )
     .default(DefaultValue::Zero)
     .prototyped(),
-    Field::dynamic_ro("type", Type::String, "Type."),
+    Field::dynamic_ro("type", Type::String, "Word by which SRs name the driver."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::dynamic_ro("vendor", Type::String, "Vendor."),
-    Field::dynamic_ro("version", Type::String, "Version."),
+    Field::dynamic_ro("vendor", Type::String, "Who made the driver."),
+    Field::dynamic_ro("version", Type::String, "Version of the driver."),
 ];
 
-/// Explicit messages of `SM`, by name.
 static MESSAGES: &[Message] = &[];

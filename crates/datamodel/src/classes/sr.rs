@@ -25,8 +25,9 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("PBDs", Type::Set(&Type::Ref("PBD")), "PBDs.").reverse_of("PBD", "SR"),
-    Field::dynamic_ro("VDIs", Type::Set(&Type::Ref("VDI")), "VDIs.").reverse_of("VDI", "SR"),
+    Field::dynamic_ro("PBDs", Type::Set(&Type::Ref("PBD")), "Attachments to hosts.")
+        .reverse_of("PBD", "SR"),
+    Field::dynamic_ro("VDIs", Type::Set(&Type::Ref("VDI")), "VDIs on it.").reverse_of("VDI", "SR"),
     Field::dynamic_ro(
         "allowed_operations",
         Type::Set(&Type::Enum(&enums::STORAGE_OPERATIONS)),
@@ -40,21 +41,25 @@ static FIELDS: &[Field] = &[
         "Binary attachments by name.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("clustered", Type::Bool, "Whether clustered holds.")
+    Field::dynamic_ro("clustered", Type::Bool, "Whether it needs a storage cluster.")
         .default(DefaultValue::Zero),
-    Field::static_ro("content_type", Type::String, "Content type."),
+    Field::static_ro("content_type", Type::String, "`iso` for CD images, `user` for disks."),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::STORAGE_OPERATIONS)),
         "Operations under way: task to operation.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("introduced_by", Type::Ref("DR_task"), "Introduced by.")
+    Field::dynamic_ro("introduced_by", Type::Ref("DR_task"), "Recovery task that introduced it.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_tools_sr", Type::Bool, "True if this SR is tools sr.")
+    Field::dynamic_ro("is_tools_sr", Type::Bool, "Whether it holds the CD with guest tools.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("local_cache_enabled", Type::Bool, "Whether local cache enabled holds.")
-        .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "local_cache_enabled",
+        Type::Bool,
+        "Whether it caches disk images of other SRs.",
+    )
+    .default(DefaultValue::Zero),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -66,23 +71,26 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .key_roles(&[("XenCenter.CustomFields.*", Role::VmOperator), ("folder", Role::VmOperator)]),
-    Field::static_ro("physical_size", Type::Int, "Physical size."),
-    Field::dynamic_ro("physical_utilisation", Type::Int, "Physical utilisation."),
-    Field::dynamic_ro("shared", Type::Bool, "Whether shared holds."),
-    Field::rw("sm_config", Type::STRING_MAP, Role::PoolOperator, "Sm config.")
+    Field::static_ro("physical_size", Type::Int, "Bytes it can hold."),
+    Field::dynamic_ro("physical_utilisation", Type::Int, "Bytes in use."),
+    Field::dynamic_ro("shared", Type::Bool, "Whether several hosts may attach it."),
+    Field::rw("sm_config", Type::STRING_MAP, Role::PoolOperator, "Keys for the driver.")
         .default(DefaultValue::Zero),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
-    Field::static_ro("type", Type::String, "Type."),
+    Field::static_ro("type", Type::String, "Name of the driver."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::dynamic_ro("virtual_allocation", Type::Int, "Virtual allocation."),
+    Field::dynamic_ro(
+        "virtual_allocation",
+        Type::Int,
+        "Sum of the virtual sizes of its VDIs, bytes.",
+    ),
 ];
 
-/// Explicit messages of `SR`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "assert_can_host_ha_statefile",
@@ -90,7 +98,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Fails with the reason unless can host ha statefile.",
+        doc: "Fails with the reason unless the SR can carry HA's state.",
         ..Message::BASE
     },
     Message {
@@ -99,7 +107,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Fails with the reason unless supports database replication.",
+        doc: "Fails with the reason unless the SR can carry pool metadata.",
         ..Message::BASE
     },
     Message {
@@ -121,7 +129,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Creates the SR.",
+        doc: "Makes an SR on storage, erasing what is there, and attaches it.",
         ..Message::BASE
     },
     Message {
@@ -135,7 +143,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("blob"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Creates new blob.",
+        doc: "Makes a binary attachment of the SR.",
         ..Message::BASE
     },
     Message {
@@ -144,7 +152,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_HAS_PBD"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Destroys the SR.",
+        doc: "Destroys the SR and everything on it; it must be detached everywhere but at one host.",
         ..Message::BASE
     },
     Message {
@@ -153,7 +161,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Disables database replication.",
+        doc: "Stops copying pool metadata to the SR.",
         ..Message::BASE
     },
     Message {
@@ -162,7 +170,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Enables database replication.",
+        doc: "Copies pool metadata to the SR.",
         ..Message::BASE
     },
     Message {
@@ -171,7 +179,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_HAS_PBD"],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Forgets the SR.",
+        doc: "Removes the record; the data stay.",
         ..Message::BASE
     },
     Message {
@@ -179,7 +187,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::HostWithSr,
-        doc: "Forgets data source archives.",
+        doc: "Forgets the recorded values of a data source.",
         ..Message::BASE
     },
     Message {
@@ -188,14 +196,14 @@ static MESSAGES: &[Message] = &[
         result: Type::Set(&Type::Record("data_source")),
         role: Role::ReadOnly,
         runs_on: RunsOn::HostWithSr,
-        doc: "Returns data sources of the SR.",
+        doc: "Lists the data sources.",
         ..Message::BASE
     },
     Message {
         name: "get_supported_types",
         result: Type::STRING_SET,
         role: Role::ReadOnly,
-        doc: "Returns supported types of the SR.",
+        doc: "Lists the drivers' names.",
         ..Message::BASE
     },
     Message {
@@ -212,7 +220,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Ref("SR"),
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Introduces the SR.",
+        doc: "Adds a record for an SR that exists on storage.",
         ..Message::BASE
     },
     Message {
@@ -233,7 +241,7 @@ static MESSAGES: &[Message] = &[
         state: Lifecycle::Deprecated,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Makes the SR.",
+        doc: "Old form of create.",
         ..Message::BASE
     },
     Message {
@@ -249,7 +257,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Probes the SR.",
+        doc: "Looks what storage is at a place; answers in XML.",
         ..Message::BASE
     },
     Message {
@@ -265,7 +273,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::NamedHost,
         secret: true,
-        doc: "Probes ext.",
+        doc: "Looks what storage is at a place; answers in records.",
         ..Message::BASE
     },
     Message {
@@ -274,7 +282,7 @@ static MESSAGES: &[Message] = &[
         result: Type::Float,
         role: Role::ReadOnly,
         runs_on: RunsOn::HostWithSr,
-        doc: "Queries data source.",
+        doc: "Returns the last value of a data source.",
         ..Message::BASE
     },
     Message {
@@ -282,7 +290,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("data_source", Type::String)],
         role: Role::PoolOperator,
         runs_on: RunsOn::HostWithSr,
-        doc: "Starts recording data source.",
+        doc: "Starts recording a data source.",
         ..Message::BASE
     },
     Message {
@@ -291,7 +299,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Scans the SR.",
+        doc: "Brings the VDI records in line with what is on the SR.",
         ..Message::BASE
     },
     Message {
@@ -299,7 +307,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets name description of the SR.",
+        doc: "Sets the notes, on the SR too.",
         ..Message::BASE
     },
     Message {
@@ -307,14 +315,14 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::String)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets name label of the SR.",
+        doc: "Sets the name, on the SR too.",
         ..Message::BASE
     },
     Message {
         name: "set_physical_size",
         params: &[Param::new("self", Type::Ref("SR")), Param::new("value", Type::Int)],
         role: Role::PoolOperator,
-        doc: "Sets physical size of the SR.",
+        doc: "Sets the recorded size.",
         ..Message::BASE
     },
     Message {
@@ -322,7 +330,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("sr", Type::Ref("SR")), Param::new("value", Type::Bool)],
         role: Role::PoolOperator,
         is_async: true,
-        doc: "Sets shared of the SR.",
+        doc: "Sets whether several hosts may attach it.",
         ..Message::BASE
     },
     Message {
@@ -331,7 +339,7 @@ static MESSAGES: &[Message] = &[
         role: Role::PoolOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Updates the SR.",
+        doc: "Reads size and use again.",
         ..Message::BASE
     },
 ];

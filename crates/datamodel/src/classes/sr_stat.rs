@@ -23,12 +23,12 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("clustered", Type::Bool, "Whether clustered holds."),
-    Field::dynamic_ro("free_space", Type::Int, "Free space."),
-    Field::dynamic_ro("health", Type::Enum(&enums::SR_HEALTH), "Health."),
+    Field::dynamic_ro("clustered", Type::Bool, "Whether it needs a storage cluster."),
+    Field::dynamic_ro("free_space", Type::Int, "Free bytes."),
+    Field::dynamic_ro("health", Type::Enum(&enums::SR_HEALTH), "How the storage feels."),
     Field::dynamic_ro("name_description", Type::String, "Notes for people."),
     Field::dynamic_ro("name_label", Type::String, "Name for people; need not be unique."),
-    Field::dynamic_ro("total_space", Type::Int, "Total space."),
+    Field::dynamic_ro("total_space", Type::Int, "All bytes."),
     Field::dynamic_ro(
         "uuid",
         Type::Optional(&Type::String),
@@ -36,5 +36,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `sr_stat`, by name.
 static MESSAGES: &[Message] = &[];

@@ -32,16 +32,17 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::dynamic_ro("backtrace", Type::String, "Backtrace.").default(DefaultValue::Str("()")),
-    Field::dynamic_ro("created", Type::DateTime, "Created."),
+    Field::dynamic_ro("backtrace", Type::String, "Where it failed, for developers.")
+        .default(DefaultValue::Str("()")),
+    Field::dynamic_ro("created", Type::DateTime, "When it began."),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::TASK_ALLOWED_OPERATIONS)),
         "Operations under way: task to operation.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("error_info", Type::STRING_SET, "Error info."),
-    Field::dynamic_ro("finished", Type::DateTime, "Finished."),
+    Field::dynamic_ro("error_info", Type::STRING_SET, "Error code and parameters if it failed."),
+    Field::dynamic_ro("finished", Type::DateTime, "When it ended."),
     Field::dynamic_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro("name_label", Type::String, "Name for people; need not be unique.")
@@ -53,14 +54,19 @@ static FIELDS: &[Field] = &[
             ("XenCenterUUID", Role::VmOperator),
             ("applies_to", Role::VmOperator),
         ]),
-    Field::dynamic_ro("progress", Type::Float, "Progress."),
-    Field::dynamic_ro("resident_on", Type::Ref("host"), "Resident on."),
-    Field::dynamic_ro("result", Type::String, "Result."),
-    Field::dynamic_ro("status", Type::Enum(&enums::TASK_STATUS_TYPE), "Status."),
-    Field::dynamic_ro("subtask_of", Type::Ref("task"), "Subtask of.").default(DefaultValue::Zero),
-    Field::dynamic_ro("subtasks", Type::Set(&Type::Ref("task")), "Subtasks.")
+    Field::dynamic_ro("progress", Type::Float, "Share done, 0 to 1."),
+    Field::dynamic_ro("resident_on", Type::Ref("host"), "Host that runs it."),
+    Field::dynamic_ro("result", Type::String, "Result as an XML-RPC value, once it succeeded."),
+    Field::dynamic_ro(
+        "status",
+        Type::Enum(&enums::TASK_STATUS_TYPE),
+        "Pending, success, failure, cancelling or cancelled.",
+    ),
+    Field::dynamic_ro("subtask_of", Type::Ref("task"), "Task it is part of.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("subtasks", Type::Set(&Type::Ref("task")), "Tasks that are part of it.")
         .reverse_of("task", "subtask_of"),
-    Field::dynamic_ro("type", Type::String, "Type."),
+    Field::dynamic_ro("type", Type::String, "Kind of the result."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -68,7 +74,6 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `task`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "add_to_other_config",
@@ -80,7 +85,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Adds to other config.",
+        doc: "Adds a free key.",
         ..Message::BASE
     },
     Message {
@@ -89,7 +94,7 @@ static MESSAGES: &[Message] = &[
         errors: &["OPERATION_NOT_ALLOWED"],
         role: Role::ReadOnly,
         is_async: true,
-        doc: "Cancels the task.",
+        doc: "Asks the task to stop; it undoes what it did.",
         ..Message::BASE
     },
     Message {
@@ -97,14 +102,14 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("label", Type::String), Param::new("description", Type::String)],
         result: Type::Ref("task"),
         role: Role::ReadOnly,
-        doc: "Creates the task.",
+        doc: "Makes a task that the client itself drives.",
         ..Message::BASE
     },
     Message {
         name: "destroy",
         params: &[Param::new("self", Type::Ref("task"))],
         role: Role::ReadOnly,
-        doc: "Destroys the task.",
+        doc: "Removes the record of an ended task.",
         ..Message::BASE
     },
     Message {
@@ -113,14 +118,14 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Removes from other config.",
+        doc: "Removes a free key.",
         ..Message::BASE
     },
     Message {
         name: "set_error_info",
         params: &[Param::new("self", Type::Ref("task")), Param::new("value", Type::STRING_SET)],
         role: Role::ReadOnly,
-        doc: "Sets error info of the task.",
+        doc: "Sets the error of a task the client drives.",
         ..Message::BASE
     },
     Message {
@@ -129,21 +134,21 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         state: Lifecycle::Prototyped,
-        doc: "Sets other config of the task.",
+        doc: "Sets all free keys.",
         ..Message::BASE
     },
     Message {
         name: "set_progress",
         params: &[Param::new("self", Type::Ref("task")), Param::new("value", Type::Float)],
         role: Role::ReadOnly,
-        doc: "Sets progress of the task.",
+        doc: "Sets the progress of a task the client drives.",
         ..Message::BASE
     },
     Message {
         name: "set_result",
         params: &[Param::new("self", Type::Ref("task")), Param::new("value", Type::String)],
         role: Role::ReadOnly,
-        doc: "Sets result of the task.",
+        doc: "Sets the result of a task the client drives.",
         ..Message::BASE
     },
     Message {
@@ -153,7 +158,7 @@ static MESSAGES: &[Message] = &[
             Param::new("value", Type::Enum(&enums::TASK_STATUS_TYPE)),
         ],
         role: Role::ReadOnly,
-        doc: "Sets status of the task.",
+        doc: "Sets the status of a task the client drives.",
         ..Message::BASE
     },
 ];

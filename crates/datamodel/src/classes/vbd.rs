@@ -25,8 +25,8 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("VDI", Type::Ref("VDI"), "VDI."),
-    Field::static_ro("VM", Type::Ref("VM"), "VM."),
+    Field::static_ro("VDI", Type::Ref("VDI"), "VDI in the drive; null when empty."),
+    Field::static_ro("VM", Type::Ref("VM"), "VM that uses it."),
     Field::dynamic_ro(
         "allowed_operations",
         Type::Set(&Type::Enum(&enums::VBD_OPERATIONS)),
@@ -34,7 +34,7 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::rw("bootable", Type::Bool, Role::VmAdmin, "Whether bootable holds."),
+    Field::rw("bootable", Type::Bool, Role::VmAdmin, "Whether the firmware may boot from it."),
     Field::dynamic_ro(
         "current_operations",
         Type::Map(&Type::String, &Type::Enum(&enums::VBD_OPERATIONS)),
@@ -45,11 +45,11 @@ static FIELDS: &[Field] = &[
         .default(DefaultValue::Zero),
     Field::static_ro("device", Type::String, "Device name as the host or guest sees it.")
         .default(DefaultValue::Zero),
-    Field::static_ro("empty", Type::Bool, "Whether empty holds."),
-    Field::dynamic_ro("metrics", Type::Ref("VBD_metrics"), "The metrics of this VBD.")
+    Field::static_ro("empty", Type::Bool, "Whether the drive is empty."),
+    Field::dynamic_ro("metrics", Type::Ref("VBD_metrics"), "Once its metrics; always null.")
         .default(DefaultValue::Zero)
         .removed(),
-    Field::static_ro("mode", Type::Enum(&enums::VBD_MODE), "Mode."),
+    Field::static_ro("mode", Type::Enum(&enums::VBD_MODE), "Read-only or read and write."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -80,11 +80,21 @@ static FIELDS: &[Field] = &[
     ),
     Field::dynamic_ro("status_code", Type::Int, "Error code of the last attach; 0 is success."),
     Field::dynamic_ro("status_detail", Type::String, "Text for the error of the last attach."),
-    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage lock holds."),
-    Field::rw("type", Type::Enum(&enums::VBD_TYPE), Role::VmAdmin, "Type."),
-    Field::rw("unpluggable", Type::Bool, Role::VmAdmin, "Whether unpluggable holds.")
-        .default(DefaultValue::Bool(true)),
-    Field::rw("userdevice", Type::String, Role::VmAdmin, "Userdevice."),
+    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage locked it; always false."),
+    Field::rw("type", Type::Enum(&enums::VBD_TYPE), Role::VmAdmin, "CD, disk or floppy."),
+    Field::rw(
+        "unpluggable",
+        Type::Bool,
+        Role::VmAdmin,
+        "Whether it can be unplugged while the VM runs.",
+    )
+    .default(DefaultValue::Bool(true)),
+    Field::rw(
+        "userdevice",
+        Type::String,
+        Role::VmAdmin,
+        "Place given by people: a number or a device name.",
+    ),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -92,14 +102,13 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VBD`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "assert_attachable",
         params: &[Param::new("self", Type::Ref("VBD"))],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Fails with the reason unless attachable.",
+        doc: "Fails with the reason unless the disk could be attached now.",
         ..Message::BASE
     },
     Message {
@@ -109,7 +118,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Ejects the VBD.",
+        doc: "Takes the CD out of the drive.",
         ..Message::BASE
     },
     Message {
@@ -119,7 +128,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Inserts the VBD.",
+        doc: "Puts a CD into the empty drive.",
         ..Message::BASE
     },
     Message {
@@ -128,7 +137,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Plugs the VBD.",
+        doc: "Attaches the disk to the running VM.",
         ..Message::BASE
     },
     Message {
@@ -139,7 +148,7 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets mode of the VBD.",
+        doc: "Sets whether it can be written; only while detached.",
         ..Message::BASE
     },
     Message {
@@ -149,7 +158,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Unplugs the VBD.",
+        doc: "Detaches the disk from the running VM, if the guest agrees.",
         ..Message::BASE
     },
     Message {
@@ -158,7 +167,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::ResidentHost,
-        doc: "Unplugs force.",
+        doc: "Detaches the disk without asking the guest.",
         ..Message::BASE
     },
 ];

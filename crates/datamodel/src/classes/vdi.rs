@@ -25,9 +25,10 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::static_ro("SR", Type::Ref("SR"), "SR."),
-    Field::dynamic_ro("VBDs", Type::Set(&Type::Ref("VBD")), "VBDs.").reverse_of("VBD", "VDI"),
-    Field::dynamic_ro("allow_caching", Type::Bool, "Whether allow caching holds.")
+    Field::static_ro("SR", Type::Ref("SR"), "SR that holds it."),
+    Field::dynamic_ro("VBDs", Type::Set(&Type::Ref("VBD")), "VBDs that use it.")
+        .reverse_of("VBD", "VDI"),
+    Field::dynamic_ro("allow_caching", Type::Bool, "Whether it may be cached on local storage.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(
         "allowed_operations",
@@ -36,9 +37,9 @@ static FIELDS: &[Field] = &[
     )
     .default(DefaultValue::Zero)
     .computed(),
-    Field::dynamic_ro("cbt_enabled", Type::Bool, "Whether cbt enabled holds.")
+    Field::dynamic_ro("cbt_enabled", Type::Bool, "Whether changed blocks are tracked.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("crash_dumps", Type::Set(&Type::Ref("crashdump")), "Crash dumps.")
+    Field::dynamic_ro("crash_dumps", Type::Set(&Type::Ref("crashdump")), "Crash dumps it holds.")
         .reverse_of("crashdump", "VDI"),
     Field::dynamic_ro(
         "current_operations",
@@ -46,23 +47,36 @@ static FIELDS: &[Field] = &[
         "Operations under way: task to operation.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_a_snapshot", Type::Bool, "True if this VDI is a snapshot.")
+    Field::dynamic_ro("is_a_snapshot", Type::Bool, "Whether it is a snapshot.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("is_tools_iso", Type::Bool, "True if this VDI is tools iso.")
+    Field::dynamic_ro("is_tools_iso", Type::Bool, "Whether it is the CD with guest tools.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("location", Type::String, "Location.").default(DefaultValue::Zero),
-    Field::dynamic_ro("managed", Type::Bool, "Whether managed holds."),
-    Field::dynamic_ro("metadata_latest", Type::Bool, "Whether metadata latest holds.")
+    Field::dynamic_ro("location", Type::String, "Name of the data on the SR.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("metadata_of_pool", Type::Ref("pool"), "Metadata of pool.")
+    Field::dynamic_ro(
+        "managed",
+        Type::Bool,
+        "Whether the pool manages it; false for data that only the driver knows.",
+    ),
+    Field::dynamic_ro(
+        "metadata_latest",
+        Type::Bool,
+        "Whether its metadata are the latest of that pool.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro("metadata_of_pool", Type::Ref("pool"), "Pool whose metadata it holds.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("missing", Type::Bool, "Whether missing holds."),
+    Field::dynamic_ro("missing", Type::Bool, "Whether the last scan did not find its data."),
     Field::static_ro("name_description", Type::String, "Notes for people.")
         .default(DefaultValue::Zero),
     Field::static_ro("name_label", Type::String, "Name for people; need not be unique.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("on_boot", Type::Enum(&enums::ON_BOOT), "On boot.")
-        .default(DefaultValue::Str("persist")),
+    Field::dynamic_ro(
+        "on_boot",
+        Type::Enum(&enums::ON_BOOT),
+        "Whether changes persist or are dropped at each start.",
+    )
+    .default(DefaultValue::Str("persist")),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -70,32 +84,38 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .key_roles(&[("XenCenter.CustomFields.*", Role::VmOperator), ("folder", Role::VmOperator)]),
-    Field::dynamic_ro("parent", Type::Ref("VDI"), "Parent.").deprecated(),
-    Field::dynamic_ro("physical_utilisation", Type::Int, "Physical utilisation."),
-    Field::static_ro("read_only", Type::Bool, "Whether read only holds."),
-    Field::static_ro("sharable", Type::Bool, "Whether sharable holds."),
-    Field::rw("sm_config", Type::STRING_MAP, Role::VmAdmin, "Sm config.")
+    Field::dynamic_ro("parent", Type::Ref("VDI"), "VDI whose data it shares, in old drivers.")
+        .deprecated(),
+    Field::dynamic_ro("physical_utilisation", Type::Int, "Bytes it takes on the SR."),
+    Field::static_ro("read_only", Type::Bool, "Whether it can only be read."),
+    Field::static_ro("sharable", Type::Bool, "Whether several VMs may use it at once."),
+    Field::rw("sm_config", Type::STRING_MAP, Role::VmAdmin, "Keys for the driver.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshot_of", Type::Ref("VDI"), "Snapshot of.").default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshot_time", Type::DateTime, "Snapshot time.")
+    Field::dynamic_ro("snapshot_of", Type::Ref("VDI"), "VDI this is a snapshot of.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("snapshots", Type::Set(&Type::Ref("VDI")), "Snapshots.")
+    Field::dynamic_ro("snapshot_time", Type::DateTime, "When the snapshot was taken.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("snapshots", Type::Set(&Type::Ref("VDI")), "Snapshots of this VDI.")
         .reverse_of("VDI", "snapshot_of"),
-    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage lock holds."),
+    Field::dynamic_ro("storage_lock", Type::Bool, "Whether storage locked it."),
     Field::rw("tags", Type::STRING_SET, Role::VmOperator, "Words given by people for searching.")
         .default(DefaultValue::Zero),
-    Field::static_ro("type", Type::Enum(&enums::VDI_TYPE), "Type."),
+    Field::static_ro("type", Type::Enum(&enums::VDI_TYPE), "What it is for."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
         "Unique identifier; also what the reference is made of.",
     ),
-    Field::static_ro("virtual_size", Type::Int, "Virtual size."),
-    Field::rw("xenstore_data", Type::STRING_MAP, Role::VmAdmin, "Xenstore data.")
-        .default(DefaultValue::Zero),
+    Field::static_ro("virtual_size", Type::Int, "Bytes a guest sees."),
+    Field::rw(
+        "xenstore_data",
+        Type::STRING_MAP,
+        Role::VmAdmin,
+        "Keys shown to the guest beside the disk.",
+    )
+    .default(DefaultValue::Zero),
 ];
 
-/// Explicit messages of `VDI`, by name.
 static MESSAGES: &[Message] = &[
     Message {
         name: "clone",
@@ -107,7 +127,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Clones the VDI.",
+        doc: "Makes a writable copy that shares data where the SR can.",
         ..Message::BASE
     },
     Message {
@@ -123,7 +143,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Copies the VDI.",
+        doc: "Makes a full copy on an SR, or into a VDI.",
         ..Message::BASE
     },
     Message {
@@ -143,7 +163,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Datas destroy.",
+        doc: "Removes the data of a snapshot and keeps its changed blocks.",
         ..Message::BASE
     },
     Message {
@@ -161,7 +181,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Disables cbt.",
+        doc: "Stops tracking changed blocks.",
         ..Message::BASE
     },
     Message {
@@ -179,7 +199,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Enables cbt.",
+        doc: "Starts tracking changed blocks.",
         ..Message::BASE
     },
     Message {
@@ -187,7 +207,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("vdi", Type::Ref("VDI"))],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Forgets the VDI.",
+        doc: "Removes the record; the data stay.",
         ..Message::BASE
     },
     Message {
@@ -198,7 +218,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         runs_on: RunsOn::HostWithSr,
         secret: true,
-        doc: "Returns nbd info of the VDI.",
+        doc: "Says how to reach the contents over NBD.",
         ..Message::BASE
     },
     Message {
@@ -227,7 +247,7 @@ static MESSAGES: &[Message] = &[
         errors: &["SR_OPERATION_NOT_SUPPORTED"],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Introduces the VDI.",
+        doc: "Adds a record for data that exist on the SR.",
         ..Message::BASE
     },
     Message {
@@ -244,7 +264,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmOperator,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Lists changed blocks.",
+        doc: "Returns which blocks differ between two snapshots, as base64 of a bitmap.",
         ..Message::BASE
     },
     Message {
@@ -255,7 +275,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         runs_on: RunsOn::HostWithSr,
         secret: true,
-        doc: "Opens database.",
+        doc: "Opens the pool metadata on the VDI as a session.",
         ..Message::BASE
     },
     Message {
@@ -269,7 +289,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmPowerAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Pools migrate.",
+        doc: "Moves the VDI of a running VM to another SR.",
         ..Message::BASE
     },
     Message {
@@ -279,7 +299,7 @@ static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Reads database pool uuid.",
+        doc: "Says whose pool metadata the VDI holds.",
         ..Message::BASE
     },
     Message {
@@ -288,7 +308,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Resizes the VDI.",
+        doc: "Makes the VDI larger.",
         ..Message::BASE
     },
     Message {
@@ -297,7 +317,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Resizes online.",
+        doc: "Makes the VDI larger while it is in use.",
         ..Message::BASE
     },
     Message {
@@ -308,7 +328,7 @@ static MESSAGES: &[Message] = &[
         is_async: true,
         state: Lifecycle::Prototyped,
         runs_on: RunsOn::HostWithSr,
-        doc: "Reverts the VDI.",
+        doc: "Takes the VDI back to a snapshot.",
         ..Message::BASE
     },
     Message {
@@ -316,7 +336,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets allow caching of the VDI.",
+        doc: "Sets whether it may be cached on local storage.",
         ..Message::BASE
     },
     Message {
@@ -324,7 +344,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::String)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets name description of the VDI.",
+        doc: "Sets the notes.",
         ..Message::BASE
     },
     Message {
@@ -332,7 +352,7 @@ static MESSAGES: &[Message] = &[
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::String)],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets name label of the VDI.",
+        doc: "Sets the name.",
         ..Message::BASE
     },
     Message {
@@ -343,21 +363,21 @@ static MESSAGES: &[Message] = &[
         ],
         role: Role::VmAdmin,
         is_async: true,
-        doc: "Sets on boot of the VDI.",
+        doc: "Sets whether changes persist; only while detached.",
         ..Message::BASE
     },
     Message {
         name: "set_read_only",
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
-        doc: "Sets read only of the VDI.",
+        doc: "Sets whether it can only be read.",
         ..Message::BASE
     },
     Message {
         name: "set_sharable",
         params: &[Param::new("self", Type::Ref("VDI")), Param::new("value", Type::Bool)],
         role: Role::VmAdmin,
-        doc: "Sets sharable of the VDI.",
+        doc: "Sets whether several VMs may use it at once.",
         ..Message::BASE
     },
     Message {
@@ -370,7 +390,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Snapshots the VDI.",
+        doc: "Takes a read-only snapshot.",
         ..Message::BASE
     },
     Message {
@@ -380,7 +400,7 @@ static MESSAGES: &[Message] = &[
         role: Role::VmAdmin,
         is_async: true,
         runs_on: RunsOn::HostWithSr,
-        doc: "Updates the VDI.",
+        doc: "Reads size and name from the SR again.",
         ..Message::BASE
     },
 ];

@@ -22,12 +22,15 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("address", Type::String, "Address."),
-    Field::dynamic_ro("cert", Type::String, "Cert."),
-    Field::dynamic_ro("exportname", Type::String, "Exportname."),
-    Field::dynamic_ro("port", Type::Int, "Port."),
-    Field::dynamic_ro("subject", Type::String, "Subject."),
+    Field::dynamic_ro("address", Type::String, "Address of the server."),
+    Field::dynamic_ro("cert", Type::String, "Certificate the server shows."),
+    Field::dynamic_ro(
+        "exportname",
+        Type::String,
+        "Name to ask for; secret, it carries the session.",
+    ),
+    Field::dynamic_ro("port", Type::Int, "Port of the server."),
+    Field::dynamic_ro("subject", Type::String, "Name the certificate must carry."),
 ];
 
-/// Explicit messages of `vdi_nbd_server_info`, by name.
 static MESSAGES: &[Message] = &[];

@@ -23,33 +23,50 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("PV_drivers_detected", Type::Bool, "Whether PV drivers detected holds.")
-        .default(DefaultValue::Zero),
-    Field::dynamic_ro("PV_drivers_up_to_date", Type::Bool, "Whether PV drivers up to date holds.")
-        .deprecated(),
-    Field::dynamic_ro("PV_drivers_version", Type::STRING_MAP, "PV drivers version."),
+    Field::dynamic_ro(
+        "PV_drivers_detected",
+        Type::Bool,
+        "Whether a device of the guest uses a paravirtual driver.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro(
+        "PV_drivers_up_to_date",
+        Type::Bool,
+        "Old form of the field PV_drivers_detected.",
+    )
+    .deprecated(),
+    Field::dynamic_ro(
+        "PV_drivers_version",
+        Type::STRING_MAP,
+        "Version of the drivers in the guest.",
+    ),
     Field::dynamic_ro(
         "can_use_hotplug_vbd",
         Type::Enum(&enums::TRISTATE_TYPE),
-        "Can use hotplug vbd.",
+        "Whether disks can be plugged while it runs.",
     )
     .default(DefaultValue::Str("unspecified")),
     Field::dynamic_ro(
         "can_use_hotplug_vif",
         Type::Enum(&enums::TRISTATE_TYPE),
-        "Can use hotplug vif.",
+        "Whether network interfaces can be plugged while it runs.",
     )
     .default(DefaultValue::Str("unspecified")),
-    Field::dynamic_ro("disks", Type::STRING_MAP, "Disks.").default(DefaultValue::Zero).removed(),
+    Field::dynamic_ro("disks", Type::STRING_MAP, "Use of the guest's disks; always empty.")
+        .default(DefaultValue::Zero)
+        .removed(),
     Field::dynamic_ro("last_updated", Type::DateTime, "When the values were last refreshed."),
-    Field::dynamic_ro("live", Type::Bool, "Whether live holds.").default(DefaultValue::Zero),
-    Field::dynamic_ro("memory", Type::STRING_MAP, "Memory.").default(DefaultValue::Zero).removed(),
-    Field::dynamic_ro("netbios_name", Type::STRING_MAP, "Netbios name.")
+    Field::dynamic_ro("live", Type::Bool, "Whether the agent is heard now.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("memory", Type::STRING_MAP, "Use of the guest's memory; always empty.")
+        .default(DefaultValue::Zero)
+        .removed(),
+    Field::dynamic_ro("netbios_name", Type::STRING_MAP, "NetBIOS names of a Windows guest.")
         .default(DefaultValue::Zero)
         .prototyped(),
-    Field::dynamic_ro("networks", Type::STRING_MAP, "Networks."),
-    Field::dynamic_ro("os_version", Type::STRING_MAP, "Os version."),
-    Field::dynamic_ro("other", Type::STRING_MAP, "Other."),
+    Field::dynamic_ro("networks", Type::STRING_MAP, "Addresses of the guest: `0/ip`, `0/ipv6/0`."),
+    Field::dynamic_ro("os_version", Type::STRING_MAP, "Name and version of the guest's system."),
+    Field::dynamic_ro("other", Type::STRING_MAP, "Everything else the agent reports."),
     Field::rw(
         "other_config",
         Type::STRING_MAP,
@@ -57,7 +74,7 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("services", Type::STRING_MAP, "Services.")
+    Field::dynamic_ro("services", Type::STRING_MAP, "Services the guest offers.")
         .default(DefaultValue::Zero)
         .prototyped(),
     Field::dynamic_ro(
@@ -67,5 +84,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VM_guest_metrics`, by name.
 static MESSAGES: &[Message] = &[];

@@ -23,38 +23,55 @@ pub static CLASS: Class = Class {
 };
 
 static FIELDS: &[Field] = &[
-    Field::dynamic_ro("VCPUs_CPU", Type::Map(&Type::Int, &Type::Int), "VCPUs CPU."),
-    Field::dynamic_ro("VCPUs_flags", Type::Map(&Type::Int, &Type::STRING_SET), "VCPUs flags."),
-    Field::dynamic_ro("VCPUs_number", Type::Int, "VCPUs number."),
-    Field::dynamic_ro("VCPUs_params", Type::STRING_MAP, "VCPUs params."),
+    Field::dynamic_ro(
+        "VCPUs_CPU",
+        Type::Map(&Type::Int, &Type::Int),
+        "Physical CPU under each virtual one.",
+    ),
+    Field::dynamic_ro(
+        "VCPUs_flags",
+        Type::Map(&Type::Int, &Type::STRING_SET),
+        "State flags of each virtual CPU.",
+    ),
+    Field::dynamic_ro("VCPUs_number", Type::Int, "Virtual CPUs now."),
+    Field::dynamic_ro("VCPUs_params", Type::STRING_MAP, "CPU settings in effect."),
     Field::dynamic_ro(
         "VCPUs_utilisation",
         Type::Map(&Type::Int, &Type::Float),
-        "VCPUs utilisation.",
+        "Use of each virtual CPU; always empty.",
     )
     .default(DefaultValue::Zero)
     .removed(),
     Field::dynamic_ro(
         "current_domain_type",
         Type::Enum(&enums::DOMAIN_TYPE),
-        "Current domain type.",
+        "How the running guest is virtualised.",
     )
     .default(DefaultValue::Str("unspecified")),
-    Field::dynamic_ro("hvm", Type::Bool, "Whether hvm holds.").default(DefaultValue::Zero),
-    Field::dynamic_ro("install_time", Type::DateTime, "Install time."),
+    Field::dynamic_ro("hvm", Type::Bool, "Whether the guest is fully virtualised.")
+        .default(DefaultValue::Zero),
+    Field::dynamic_ro("install_time", Type::DateTime, "When the VM was installed."),
     Field::dynamic_ro("last_updated", Type::DateTime, "When the values were last refreshed."),
-    Field::dynamic_ro("memory_actual", Type::Int, "Memory actual."),
-    Field::dynamic_ro("nested_virt", Type::Bool, "Whether nested virt holds.")
+    Field::dynamic_ro("memory_actual", Type::Int, "Memory the guest has now, bytes."),
+    Field::dynamic_ro(
+        "nested_virt",
+        Type::Bool,
+        "Whether the guest may virtualise itself; it cannot migrate then.",
+    )
+    .default(DefaultValue::Zero),
+    Field::dynamic_ro("nomigrate", Type::Bool, "Whether the guest forbids migration.")
         .default(DefaultValue::Zero),
-    Field::dynamic_ro("nomigrate", Type::Bool, "Whether nomigrate holds.")
-        .default(DefaultValue::Zero),
-    Field::dynamic_ro("numa_node_memory", Type::Map(&Type::Int, &Type::Int), "Numa node memory.")
+    Field::dynamic_ro(
+        "numa_node_memory",
+        Type::Map(&Type::Int, &Type::Int),
+        "Bytes on each NUMA node.",
+    )
+    .default(DefaultValue::Zero)
+    .prototyped(),
+    Field::static_ro("numa_nodes", Type::Int, "NUMA nodes the memory lies on.")
         .default(DefaultValue::Zero)
         .prototyped(),
-    Field::static_ro("numa_nodes", Type::Int, "Numa nodes.")
-        .default(DefaultValue::Zero)
-        .prototyped(),
-    Field::static_ro("numa_optimised", Type::Bool, "Whether numa optimised holds.")
+    Field::static_ro("numa_optimised", Type::Bool, "Whether the memory was laid out for NUMA.")
         .default(DefaultValue::Zero)
         .prototyped(),
     Field::rw(
@@ -64,8 +81,8 @@ static FIELDS: &[Field] = &[
         "Free keys for clients and for Holdfast.",
     )
     .default(DefaultValue::Zero),
-    Field::dynamic_ro("start_time", Type::DateTime, "Start time."),
-    Field::dynamic_ro("state", Type::STRING_SET, "State."),
+    Field::dynamic_ro("start_time", Type::DateTime, "When the VM was last started."),
+    Field::dynamic_ro("state", Type::STRING_SET, "State of the domain in words."),
     Field::dynamic_ro(
         "uuid",
         Type::String,
@@ -73,5 +90,4 @@ static FIELDS: &[Field] = &[
     ),
 ];
 
-/// Explicit messages of `VM_metrics`, by name.
 static MESSAGES: &[Message] = &[];

@@ -6,8 +6,8 @@
 
 mod body;
 mod listen;
+pub(crate) mod routes;
 mod rpc;
-mod routes;
 
 use std::time::Duration;
 

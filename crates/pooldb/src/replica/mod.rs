@@ -19,6 +19,7 @@
 
 pub mod follow;
 pub mod persist;
+mod record;
 pub mod refs;
 pub mod state;
 

@@ -1,0 +1,52 @@
+//! `host.*`: this host and the others.
+
+use std::sync::Arc;
+
+use xenapi::{Error, Timestamp, Value};
+
+use super::{find, object, ref_param};
+use crate::Daemon;
+use crate::api::{self, Authorized, errors};
+use crate::edits::{self, Change};
+
+/// Answers a message of the class.
+pub(super) async fn call(
+    daemon: &Arc<Daemon>,
+    message: &str,
+    call: &Authorized,
+) -> Result<Value, Error> {
+    match message {
+        "list_methods" => {
+            return Ok(Value::Set(api::method_names().into_iter().map(Value::word).collect()));
+        }
+        "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
+        "local_assert_healthy" => {
+            return if daemon.is_without_quorum() {
+                Err(Error::new("HOST_IN_EMERGENCY_MODE", Vec::<String>::new()))
+            } else {
+                Ok(Value::Void)
+            };
+        }
+        _ => {}
+    }
+    let view = daemon.view().await;
+    let host = find(&view, "host", ref_param(call, 0))?;
+    let mut change = Change::new();
+    match message {
+        "get_servertime" | "get_server_localtime" => return Ok(Timestamp(daemon.now()).into()),
+        "enable" => {
+            change.set(object(host), "enabled", true);
+        }
+        "disable" => {
+            change.set(object(host), "enabled", false);
+        }
+        "set_address" => {
+            return Err(errors::not_allowed(
+                "the address is part of the host's configuration file",
+            ));
+        }
+        _ => return Err(errors::not_implemented(call.method())),
+    }
+    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    Ok(Value::Void)
+}

@@ -1,0 +1,227 @@
+//! What a run of a VM holds in the database: its placement, memory on a host, and its disks; taken in one guarded commit,
+//! released in one.
+//!
+//! Taking is guarded by what the decision read, so of eight hosts racing for a last slot one wins and the others decide
+//! anew (design.md section 4). Releasing is a change of parts and is applied to whatever is there.
+
+use planner::Refusal;
+use planner::disk_locks::{Holder, Mode, conflict};
+use pooldb::{Guard, Key, Table};
+use uuid::Uuid;
+
+use super::super::{text, truth};
+use super::spec::Disk;
+use crate::View;
+use crate::edits::{Change, DocEdit};
+use crate::records::{LockHolder, Placement, VdiLock, decode, encode};
+
+/// Key of a VM's placement.
+pub(crate) fn placement_key(vm: Uuid) -> Key {
+    Key::new(Table::Placement, vm.to_string())
+}
+
+fn reservation_key(host: Uuid) -> Key {
+    Key::new(Table::Reservation, host.to_string())
+}
+
+fn lock_key(vdi: Uuid) -> Key {
+    Key::new(Table::VdiLock, vdi.to_string())
+}
+
+/// A VM's placement, if it ever ran.
+pub(crate) fn placement(view: &View, vm: Uuid) -> Option<Placement> {
+    decode(view.get(&placement_key(vm))?.raw()?).ok()
+}
+
+/// The guard "as in this view, also if absent".
+pub(crate) fn unchanged(view: &View, key: Key) -> Guard {
+    match view.get(&key) {
+        Some(item) => item.unchanged(),
+        None => Guard::Absent(key),
+    }
+}
+
+/// A claim of a VM on a host.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The VM.
+    pub(crate) vm: Uuid,
+    /// Where it will run.
+    pub(crate) host: Uuid,
+    /// Boot of that host, if it is this one.
+    pub(crate) boot_id: String,
+    /// Memory, bytes.
+    pub(crate) memory: i64,
+    /// Now, seconds since the epoch.
+    pub(crate) now: i64,
+}
+
+/// Adds the claim to `change`; returns the new generation.
+///
+/// # Errors
+/// [`Refusal::VdiInUse`] names the holder (S1-11); [`Refusal::Busy`] if the VM is placed already.
+pub(crate) fn take(
+    view: &View,
+    change: &mut Change,
+    claim: &Claim,
+    disks: &[Disk],
+) -> Result<u64, Refusal> {
+    let before = placement(view, claim.vm);
+    if let Some(host) = before.as_ref().and_then(|p| p.host) {
+        return Err(Refusal::NotAllowed {
+            reason: format!(
+                "the VM is still placed on host {host}; it is released when that host has stopped it or is fenced"
+            ),
+        });
+    }
+    let generation = before.as_ref().map_or(0, |p| p.generation) + 1;
+    let record = Placement {
+        generation,
+        host: Some(claim.host),
+        migrating_to: None,
+        boot_id: claim.boot_id.clone(),
+        epoch: view.pool_epoch().unwrap_or(1),
+        since: claim.now,
+        unknown: before.map(|p| p.unknown).unwrap_or_default(),
+    };
+    change.guard(unchanged(view, placement_key(claim.vm)));
+    change.put(placement_key(claim.vm), encode(&record));
+    reserve(view, change, claim);
+    take_disks(view, change, claim, generation, disks)?;
+    Ok(generation)
+}
+
+/// Reserves the memory: the decision read this host's reservation, so the commit guards it.
+pub(crate) fn reserve(view: &View, change: &mut Change, claim: &Claim) {
+    let mut reservation = super::spec::reservation(view, claim.host).unwrap_or_default();
+    reservation.vms.insert(claim.vm, claim.memory);
+    change.guard(unchanged(view, reservation_key(claim.host)));
+    change.put(reservation_key(claim.host), encode(&reservation));
+}
+
+/// Locks the disks.
+///
+/// # Errors
+/// [`Refusal::VdiInUse`] names the holder.
+pub(crate) fn take_disks(
+    view: &View,
+    change: &mut Change,
+    claim: &Claim,
+    generation: u64,
+    disks: &[Disk],
+) -> Result<(), Refusal> {
+    // One VM may have a disk twice; it is locked once, for the stronger use.
+    let mut wanted: std::collections::BTreeMap<Uuid, bool> = std::collections::BTreeMap::new();
+    for disk in disks {
+        if let Some((vdi, _)) = disk.vdi {
+            *wanted.entry(vdi).or_default() |= !(disk.read_only || disk.cd);
+        }
+    }
+    for (vdi, write) in wanted {
+        let holder = LockHolder {
+            vm: Some(claim.vm),
+            saga: None,
+            host: claim.host,
+            write,
+            generation,
+            since: claim.now,
+        };
+        lock(view, change, vdi, claim.vm, holder)?;
+    }
+    Ok(())
+}
+
+/// Locks one VDI for `by` (a VM or a saga).
+///
+/// # Errors
+/// [`Refusal::VdiInUse`] names the holder.
+pub(crate) fn lock(
+    view: &View,
+    change: &mut Change,
+    vdi: Uuid,
+    by: Uuid,
+    holder: LockHolder,
+) -> Result<(), Refusal> {
+    let mut lock: VdiLock = view
+        .get(&lock_key(vdi))
+        .and_then(|i| i.raw())
+        .and_then(|b| decode(b).ok())
+        .unwrap_or_default();
+    let others: Vec<Holder> = lock
+        .holders
+        .iter()
+        .filter(|(id, _)| **id != by)
+        .map(|(_, h)| describe(view, vdi, h))
+        .collect();
+    let sharable = view.record("VDI", vdi).is_some_and(|v| truth(v, "sharable"));
+    let mode = if holder.write { Mode::ReadWrite } else { Mode::ReadOnly };
+    if let Some(holder) = conflict(&others, mode, sharable) {
+        return Err(Refusal::VdiInUse(Box::new(holder.clone())));
+    }
+    lock.holders.insert(by, holder);
+    change.guard(unchanged(view, lock_key(vdi)));
+    change.put(lock_key(vdi), encode(&lock));
+    Ok(())
+}
+
+fn describe(view: &View, vdi: Uuid, holder: &LockHolder) -> Holder {
+    let label = |class: &'static str, uuid: Uuid| {
+        view.record(class, uuid).map(|r| text(r, "name_label").to_owned()).unwrap_or_default()
+    };
+    Holder {
+        vdi,
+        vm: holder.vm,
+        vm_label: holder.vm.map(|vm| label("VM", vm)).unwrap_or_default(),
+        host: holder.host,
+        host_label: label("host", holder.host),
+        mode: if holder.write { Mode::ReadWrite } else { Mode::ReadOnly },
+        since: holder.since,
+        fenced: view
+            .table(Table::Fence)
+            .any(|item| item.key.id.starts_with(&holder.host.to_string())),
+    }
+}
+
+/// Whoever holds a VDI, for refusals outside of a start.
+pub(crate) fn holders(view: &View, vdi: Uuid) -> Vec<Holder> {
+    view.get(&lock_key(vdi))
+        .and_then(|i| i.raw())
+        .and_then(|b| decode::<VdiLock>(b).ok())
+        .map(|lock| lock.holders.values().map(|h| describe(view, vdi, h)).collect())
+        .unwrap_or_default()
+}
+
+/// Releases one VDI held by `by`.
+pub(crate) fn unlock(change: &mut Change, vdi: Uuid, by: Uuid) {
+    change.doc(lock_key(vdi), DocEdit::Remove { map: "holders", key: by.to_string() });
+}
+
+/// Releases everything the VM holds on `host`: placement, memory, disks. The placement keeps its generation.
+pub(crate) fn release(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
+    change.doc(placement_key(vm), DocEdit::Set { member: "host", value: serde_json::Value::Null });
+    change.doc(
+        placement_key(vm),
+        DocEdit::Set { member: "migrating_to", value: serde_json::Value::Null },
+    );
+    unreserve(change, vm, host);
+    for vdi in held(view, vm) {
+        unlock(change, vdi, vm);
+    }
+}
+
+/// Gives back the memory on one host.
+pub(crate) fn unreserve(change: &mut Change, vm: Uuid, host: Uuid) {
+    change.doc(reservation_key(host), DocEdit::Remove { map: "vms", key: vm.to_string() });
+}
+
+/// VDIs that the VM holds.
+pub(crate) fn held(view: &View, vm: Uuid) -> Vec<Uuid> {
+    view.table(Table::VdiLock)
+        .filter(|item| {
+            item.raw()
+                .and_then(|b| decode::<VdiLock>(b).ok())
+                .is_some_and(|lock| lock.holders.contains_key(&vm))
+        })
+        .filter_map(|item| item.key.uuid())
+        .collect()
+}

@@ -1,0 +1,282 @@
+//! The daemon itself: its doors, its database, and the little state that is not in the database.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use driver_api::hypervisor::Hypervisor;
+use pooldb::{CommitError, Revision, Txn};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::api::auth::SessionKey;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::pki::{PoolKey, Tls};
+use crate::records::SessionRecord;
+use crate::{Store, View};
+
+/// Deadline of a commit on behalf of a client: above any healthy failover, far below a call's limit.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(8);
+/// A replica that nobody confirmed for this long has no quorum, as far as clients are told.
+pub const QUORUM_AGE: Duration = Duration::from_secs(5);
+
+/// Longest proof that hardware virtualisation works.
+const ACCELERATION_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for the replica after a lost race.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// What the daemon needs from outside; the simulator gives fakes.
+pub struct Doors {
+    /// Domains on this host.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// Storage drivers.
+    pub drivers: storage::DriverSet,
+    /// The registry of guests.
+    pub had: Arc<dyn crate::guests::Registry>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doors").finish_non_exhaustive()
+    }
+}
+
+/// The host daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Config,
+    identity: RwLock<Identity>,
+    boot_id: String,
+    pool_key: PoolKey,
+    tls: RwLock<Tls>,
+    store: Store,
+    doors: Doors,
+    stop: CancellationToken,
+    local_sessions: Mutex<HashMap<SessionKey, SessionRecord>>,
+    acceleration: tokio::sync::OnceCell<driver_api::hypervisor::Acceleration>,
+    /// Sagas that run in this process.
+    pub sagas: crate::sagas::Board,
+}
+
+impl Daemon {
+    /// Puts the parts together; starts nothing.
+    pub fn new(
+        config: Config,
+        identity: Identity,
+        boot_id: String,
+        pool_key: PoolKey,
+        tls: Tls,
+        store: Store,
+        doors: Doors,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            identity: RwLock::new(identity),
+            boot_id,
+            pool_key,
+            tls: RwLock::new(tls),
+            store: store.clone(),
+            doors,
+            stop: CancellationToken::new(),
+            local_sessions: Mutex::default(),
+            acceleration: tokio::sync::OnceCell::new(),
+            sagas: crate::sagas::Board::default(),
+        })
+    }
+
+    /// This host's bootstrap configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This host's uuid.
+    pub fn host(&self) -> Uuid {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).host
+    }
+
+    /// Who this host is and where its database lives.
+    pub fn identity(&self) -> Identity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes `host.json`, flushed before this returns.
+    ///
+    /// # Errors
+    /// If the file can't be written; the old identity then stands.
+    pub fn set_identity(&self, identity: Identity) -> Result<(), host::Error> {
+        identity.write(&self.config.host_file())?;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        Ok(())
+    }
+
+    /// This boot of the host.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// The key that seals secrets.
+    pub fn pool_key(&self) -> &PoolKey {
+        &self.pool_key
+    }
+
+    /// TLS both ways.
+    pub fn tls(&self) -> Tls {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads renewed certificates.
+    ///
+    /// # Errors
+    /// The old ones stay in use.
+    pub fn reload_tls(&self, dir: &Path) -> Result<(), crate::pki::PkiError> {
+        let tls = Tls::load(dir)?;
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        Ok(())
+    }
+
+    /// The pool database with its replica.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The newest view of the replica with everything this process committed.
+    pub async fn view(&self) -> View {
+        self.store.read().await
+    }
+
+    /// Commits a transaction within the usual deadline.
+    ///
+    /// # Errors
+    /// The back end's.
+    pub async fn commit(&self, txn: Txn) -> Result<Revision, CommitError> {
+        if self.is_without_quorum() {
+            // Known already: answer at once instead of after the deadline (S2-5).
+            if let Err(CommitError::NoQuorum | CommitError::Timeout) =
+                self.store.commit(txn.clone(), Duration::from_millis(500)).await
+            {
+                return Err(CommitError::NoQuorum);
+            }
+        }
+        self.store.commit(txn, COMMIT_DEADLINE).await
+    }
+
+    /// Deadline of a commit on behalf of a client.
+    pub fn commit_deadline(&self) -> Duration {
+        if self.is_without_quorum() { Duration::from_millis(500) } else { COMMIT_DEADLINE }
+    }
+
+    /// Domains on this host.
+    pub fn hypervisor(&self) -> &dyn Hypervisor {
+        &*self.doors.hypervisor
+    }
+
+    /// The hypervisor's door, for a task of its own.
+    pub fn hypervisor_arc(&self) -> Arc<dyn Hypervisor> {
+        self.doors.hypervisor.clone()
+    }
+
+    /// Storage drivers.
+    pub fn drivers(&self) -> &storage::DriverSet {
+        &self.doors.drivers
+    }
+
+    /// The driver of an SR's type.
+    ///
+    /// # Errors
+    /// `SR_UNKNOWN_DRIVER` if this daemon has none.
+    pub fn driver(
+        &self,
+        kind: &str,
+    ) -> Result<Arc<dyn driver_api::storage::SrDriver>, xenapi::Error> {
+        let driver = self.doors.drivers.get(kind).cloned();
+        driver.ok_or_else(|| xenapi::Error::new("SR_UNKNOWN_DRIVER", [kind]))
+    }
+
+    /// How this host's guests get their processors; proved once per boot.
+    pub async fn acceleration(&self) -> driver_api::hypervisor::Acceleration {
+        *self
+            .acceleration
+            .get_or_init(|| self.doors.hypervisor.probe_acceleration(ACCELERATION_LIMIT))
+            .await
+    }
+
+    /// Memory kept for a host itself, bytes. A pool's hosts are configured alike.
+    pub fn reserved_memory(&self) -> i64 {
+        i64::try_from(self.config.host.reserved_memory_bytes).unwrap_or(i64::MAX)
+    }
+
+    /// The boot that a host runs, as it told the pool.
+    pub fn boot_of(&self, view: &View, host: Uuid) -> String {
+        if host == self.host() {
+            return self.boot_id.clone();
+        }
+        view.find(pooldb::Table::HostAgent, &host.to_string())
+            .and_then(|item| crate::records::decode::<crate::records::Member>(item.raw()?).ok())
+            .map(|member| member.boot_id)
+            .unwrap_or_default()
+    }
+
+    /// Waits until the replica has what a lost race was lost to, bounded.
+    pub async fn catch_up(&self) {
+        let _ = self.store.read_linearizable(CATCH_UP).await;
+    }
+
+    /// The registry of guests.
+    pub fn had(&self) -> &dyn crate::guests::Registry {
+        &*self.doors.had
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.doors.clock
+    }
+
+    /// Seconds since the epoch.
+    pub fn now(&self) -> i64 {
+        self.doors.clock.unix_seconds()
+    }
+
+    /// Whether no majority has confirmed this host's replica lately: it can read, not write.
+    pub fn is_without_quorum(&self) -> bool {
+        self.store.replica().age().is_none_or(|age| age > QUORUM_AGE)
+    }
+
+    /// Ends when the daemon stops.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stop = self.stop.clone();
+        async move { stop.cancelled().await }
+    }
+
+    /// Stops the daemon: listeners close, loops end. Guests and the database process stay.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// A session that was made without quorum.
+    pub fn local_session(&self, key: &SessionKey) -> Option<SessionRecord> {
+        self.local_sessions.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Keeps a session that was made without quorum, until the daemon ends. Bounded: the oldest go first.
+    pub fn keep_local_session(&self, key: SessionKey, record: SessionRecord) {
+        const MOST: usize = 256;
+        let mut sessions = self.local_sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= MOST
+            && let Some(oldest) =
+                sessions.iter().min_by_key(|(_, r)| r.created).map(|(k, _)| k.clone())
+        {
+            sessions.remove(&oldest);
+        }
+        sessions.insert(key, record);
+    }
+
+    /// Ends a local session.
+    pub fn drop_local_session(&self, key: &SessionKey) {
+        self.local_sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}

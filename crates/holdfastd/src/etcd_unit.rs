@@ -1,0 +1,89 @@
+//! `holdfastd etcd-unit`: the supervisor of this host's database process, a unit of its own.
+//!
+//! It follows `etcd/spec.json`, which the daemon writes: starts etcd with those arguments, starts it again when it dies,
+//! and stops it when the spec says so or its generation changes. It knows nothing of the pool, so restarting or upgrading
+//! the daemon costs no voter (design.md section 3). A generation that asks for a fresh member wipes the data directory
+//! once, before the first start of that generation.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use host::exec::{Command, Running, Stream};
+use pooldb::etcd::members::UnitSpec;
+
+/// How often the spec is looked at, and the longest reaction to a change.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// First pause before a dead process is started again.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// A process that ran this long is started again without a pause.
+const STABLE: Duration = Duration::from_secs(10);
+/// How long etcd may take to stop when asked.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs for ever.
+///
+/// # Errors
+/// Only if the process can't be waited for, which means that the system itself is broken.
+pub fn run(dir: &Path) -> anyhow::Result<()> {
+    let spec_path = dir.join("spec.json");
+    let mut child: Option<(u64, Running, Instant)> = None;
+    let mut backoff = BACKOFF_FIRST;
+    let mut not_before = Instant::now();
+    loop {
+        let spec = UnitSpec::read(&spec_path).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the spec can't be read; the database process stays as it is");
+            None
+        });
+        if let Some((generation, running, started)) = &mut child {
+            let wanted = spec.as_ref().is_none_or(|s| s.run && s.generation == *generation);
+            if wanted {
+                if let Some(status) = running.wait(LOOK_INTERVAL)? {
+                    tracing::warn!(%status, "the database process ended");
+                    if started.elapsed() >= STABLE {
+                        backoff = BACKOFF_FIRST;
+                    }
+                    not_before = Instant::now() + backoff;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    child = None;
+                }
+            } else {
+                tracing::info!(generation, "stopping the database process");
+                running.terminate(STOP_GRACE)?;
+                child = None;
+                not_before = Instant::now();
+                backoff = BACKOFF_FIRST;
+            }
+            continue;
+        }
+        if let Some(spec) = spec.filter(|s| s.run && Instant::now() >= not_before) {
+            if let Err(error) = spec.prepare(dir) {
+                tracing::warn!(%error, "the database directory can't be prepared");
+                not_before = Instant::now() + backoff;
+                continue;
+            }
+            let (program, args) = spec.argv.split_first().unwrap_or((&EMPTY, &[]));
+            let mut command = Command::new(program).args(args).die_with_parent(true);
+            for (name, value) in &spec.env {
+                command = command.env(name, value);
+            }
+            match command.spawn(Stream::Inherit, Stream::Inherit) {
+                Ok(running) => {
+                    tracing::info!(pid = running.pid(), generation = spec.generation, "database process started");
+                    child = Some((spec.generation, running, Instant::now()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the database process can't be started");
+                    not_before = Instant::now() + backoff;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+            continue;
+        }
+        #[expect(clippy::disallowed_methods, reason = "a supervisor without children has nothing else to wait on")]
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+static EMPTY: String = String::new();

@@ -1,0 +1,120 @@
+//! Calls in both protocols: body to call, outcome to body.
+//!
+//! XenServer answers HTTP 200 to every well-formed call, whatever became of it; malformed bodies get the protocol's own
+//! error. Which path was asked decides the protocol, not the content type, since clients disagree about that.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use xenapi::{Envelope, Error, Projection, Protocol, Value, jsonrpc, xmlrpc};
+
+use super::body::{PIECE_BYTES, ReplyBody, bytes_body};
+use super::listen::Peer;
+use crate::Daemon;
+use crate::api::{self, Outcome};
+
+/// Fault code for a body that is no call: the one that XML-RPC's interoperability convention has for parse errors.
+const FAULT_MALFORMED: i64 = -32_700;
+
+/// Answers one XML-RPC body.
+pub(super) async fn xml(daemon: &Arc<Daemon>, peer: &Peer, body: &Bytes) -> Response<ReplyBody> {
+    let envelope = Envelope::new(Protocol::XmlRpc);
+    match xmlrpc::decode_call(body) {
+        // XenServer answers this one without the struct around it.
+        Ok(call) if call.method == "system.listMethods" => {
+            let names = api::method_names().into_iter().map(Value::word).collect();
+            let mut out = Vec::new();
+            xmlrpc::write_bare(&Value::Set(names), &mut out);
+            with_type(envelope.content_type(), bytes_body(out))
+        }
+        Ok(call) => reply(&envelope, api::call(daemon, peer, &call.method, call.params).await),
+        Err(malformed) => {
+            let mut out = Vec::new();
+            xmlrpc::write_fault(FAULT_MALFORMED, &malformed.to_string(), &mut out);
+            with_type(envelope.content_type(), bytes_body(out))
+        }
+    }
+}
+
+/// Answers one JSON-RPC body.
+pub(super) async fn json(daemon: &Arc<Daemon>, peer: &Peer, body: &Bytes) -> Response<ReplyBody> {
+    match jsonrpc::decode_call(body) {
+        Ok(call) => {
+            let envelope = Envelope::new(Protocol::JsonRpc(call.version, call.id));
+            reply(&envelope, api::call(daemon, peer, &call.method, call.params).await)
+        }
+        Err(malformed) => {
+            let mut out = Vec::new();
+            jsonrpc::write_malformed(&malformed, &mut out);
+            with_type("application/json", bytes_body(out))
+        }
+    }
+}
+
+fn with_type(content_type: &'static str, body: ReplyBody) -> Response<ReplyBody> {
+    Response::builder()
+        .status(StatusCode::OK)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(body)
+        .expect("constant headers are valid")
+}
+
+fn reply(envelope: &Envelope, outcome: Result<Outcome, Error>) -> Response<ReplyBody> {
+    let body = match outcome {
+        Ok(Outcome::Value(value)) => {
+            let mut out = Vec::new();
+            envelope.success(&value, &mut out);
+            bytes_body(out)
+        }
+        Ok(Outcome::Records(records)) => records_body(envelope.clone(), records),
+        Err(error) => {
+            let mut out = Vec::new();
+            envelope.failure(&error, &mut out);
+            bytes_body(out)
+        }
+    };
+    with_type(envelope.content_type(), body)
+}
+
+/// A map of records, written while the client reads: only one piece is in memory at a time. Computed fields are worked
+/// out record by record, all from the one snapshot that the iterator holds.
+fn records_body(
+    envelope: Envelope,
+    records: Box<dyn Iterator<Item = Projection> + Send>,
+) -> ReplyBody {
+    enum Stage {
+        Head,
+        Records,
+        Done,
+    }
+    let mut records = records;
+    let mut map = Some(envelope.record_map());
+    let mut stage = Stage::Head;
+    ReplyBody::Pieces(Box::new(move || {
+        if matches!(stage, Stage::Done) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        let writer = map.as_mut()?;
+        if matches!(stage, Stage::Head) {
+            envelope.begin(&mut out);
+            writer.begin(&mut out);
+            stage = Stage::Records;
+        }
+        while out.len() < PIECE_BYTES {
+            match records.next() {
+                Some(projection) => {
+                    writer.projection(projection.base().opaque(), &projection, &mut out);
+                }
+                None => {
+                    map.take()?.end(&mut out);
+                    envelope.end(&mut out);
+                    stage = Stage::Done;
+                    break;
+                }
+            }
+        }
+        Some(out)
+    }))
+}

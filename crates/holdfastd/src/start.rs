@@ -1,0 +1,215 @@
+//! From a configuration file to a running daemon: identity, keys, database, certificates, in an order that `kill -9` can
+//! interrupt anywhere.
+//!
+//! 1. `host.json` and the pool key exist, or are made (a new pool of one is chosen here).
+//! 2. The database is opened: embedded, or etcd with the persisted replica standing in while there is no quorum.
+//! 3. An empty embedded database gets the first commit.
+//! 4. The host's certificate exists, or is made from the CA in the database.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pooldb::embedded::{EmbeddedDb, NewStore};
+use pooldb::{Key, PoolDb, Replica, Table};
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::daemon::{Daemon, Doors};
+use crate::first_start::{self, Machine, meta_key};
+use crate::identity::{Home, Identity};
+use crate::pki::{self, HostKey, PoolCa, PoolKey, Secret, Tls};
+use crate::records::{PoolMeta, decode};
+use crate::{Store, random_uuid};
+
+/// Longest wait for a database with quorum before the daemon serves what its own replica knows.
+const QUORUM_WAIT: Duration = Duration::from_secs(3);
+/// File with the pool key, root only.
+const POOL_KEY_FILE: &str = "pool.key";
+/// File from which the very first start takes root's password.
+const INITIAL_PASSWORD_FILE: &str = "initial-password";
+
+/// Brings a daemon up; nothing listens yet.
+///
+/// # Errors
+/// The text says what can't be used and where it is.
+pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
+    let clock = SystemClock;
+    std::fs::create_dir_all(&config.paths.state)?;
+    for dir in [config.db_dir(), config.tls_dir(), config.etcd_dir()] {
+        std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    }
+    let identity = match Identity::read(&config.host_file())? {
+        Some(identity) => identity,
+        None => {
+            let identity = Identity {
+                host: random_uuid(),
+                pool: random_uuid(),
+                epoch: 1,
+                home: Home::Embedded,
+                unknown: serde_json::Map::new(),
+            };
+            identity.write(&config.host_file())?;
+            identity
+        }
+    };
+    let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
+    let boot_id = host::boot::boot_id().context("this boot's id")?;
+    let db = open_database(&config, &identity).await?;
+    let (replica, _persisting) =
+        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")?;
+    let store = Store::new(db, replica);
+    let fresh = store.read_linearizable(QUORUM_WAIT).await;
+    if let Err(error) = &fresh {
+        tracing::warn!(%error, "no quorum yet: serving what this host's replica knows");
+    }
+    let drivers = storage::DriverSet::standard();
+    let doors = Doors {
+        hypervisor: Arc::new(hypervisor::LibvirtHypervisor::new(hypervisor::LibvirtOptions::new(
+            &config.libvirt.uri,
+            &config.paths.state,
+        ))),
+        drivers: drivers.clone(),
+        had: Arc::new(host::had::AsyncClient::new(config.had_socket())),
+        clock: Arc::new(clock),
+    };
+    if identity.home == Home::Embedded && store.view().get(&meta_key()).is_none() {
+        make_pool(&config, &identity, &pool_key, &drivers, &store).await?;
+    }
+    make_certificate(&config, &identity, &pool_key, &store)?;
+    let tls = Tls::load(&config.tls_dir()).context("this host's certificate")?;
+    Ok(Daemon::new(config, identity, boot_id, pool_key, tls, store, doors))
+}
+
+fn pool_key(path: &Path) -> anyhow::Result<PoolKey> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => PoolKey::from_hex(&text)
+            .with_context(|| format!("{} does not hold a pool key", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = PoolKey::generate();
+            host::fs::write_durable(path, key.to_hex().expose().as_bytes(), 0o600)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// Opens the database that this host's identity names.
+///
+/// # Errors
+/// If a file or certificate can't be used. A database without quorum is no error: it is opened and waited for.
+pub async fn open_database(
+    config: &Config,
+    identity: &Identity,
+) -> anyhow::Result<Arc<dyn PoolDb>> {
+    match &identity.home {
+        Home::Embedded => {
+            let path = config.db_dir().join("pool.redb");
+            let db = EmbeddedDb::open(&path, NewStore::first())
+                .with_context(|| format!("the embedded database {}", path.display()))?;
+            Ok(Arc::new(db))
+        }
+        Home::Etcd { endpoints } => {
+            anyhow::bail!("etcd at {endpoints:?} comes with the next commit")
+        }
+    }
+}
+
+async fn make_pool(
+    config: &Config,
+    identity: &Identity,
+    key: &PoolKey,
+    drivers: &storage::DriverSet,
+    store: &Store,
+) -> anyhow::Result<()> {
+    let password_file = config.paths.etc.join(INITIAL_PASSWORD_FILE);
+    let password = std::fs::read_to_string(&password_file).ok().map(|t| Secret::new(t.trim()));
+    let machine = Machine::read(config, SystemClock.unix_seconds());
+    let first = first_start::first_start(
+        &machine,
+        identity.host,
+        identity.pool,
+        key,
+        drivers,
+        password.as_ref(),
+    )?;
+    let txn = first.change.into_transaction(&store.view());
+    store.commit(txn, Duration::from_secs(10)).await.context("the first commit of the pool")?;
+    store.read().await;
+    tracing::info!(pool = %identity.pool, host = %identity.host, "a new pool of one host");
+    Ok(())
+}
+
+/// Makes the host's certificate if it is missing: only a pool of one needs this; a joining host gets its certificate
+/// from the pool.
+fn make_certificate(
+    config: &Config,
+    identity: &Identity,
+    key: &PoolKey,
+    store: &Store,
+) -> anyhow::Result<()> {
+    let dir = config.tls_dir();
+    if dir.join(pki::CERT_FILE).exists() {
+        return Ok(());
+    }
+    let ca = pool_ca(&store.view(), key)?;
+    let host_key = HostKey::generate(identity.host)?;
+    let mut addresses = vec![config.host.address.clone()];
+    addresses.extend(config.api.extra_addresses.iter().cloned());
+    let now = time::OffsetDateTime::from_unix_timestamp(SystemClock.unix_seconds())?;
+    let cert = ca.sign(&host_key.csr_pem, identity.host, &addresses, now)?;
+    write_certificate(config, &ca.cert_pem, &cert, &host_key.key_pem)?;
+    Ok(())
+}
+
+/// Writes certificate, key and CA; the certificate last, since its presence says that all are there.
+///
+/// # Errors
+/// If a file can't be written.
+pub fn write_certificate(
+    config: &Config,
+    ca_pem: &str,
+    cert_pem: &str,
+    key_pem: &Secret,
+) -> Result<(), host::Error> {
+    let dir = config.tls_dir();
+    host::fs::write_durable(&dir.join(pki::CA_FILE), ca_pem.as_bytes(), 0o644)?;
+    host::fs::write_durable(&dir.join(pki::KEY_FILE), key_pem.expose().as_bytes(), 0o600)?;
+    host::fs::write_durable(&dir.join(pki::CERT_FILE), cert_pem.as_bytes(), 0o644)
+}
+
+/// The pool's CA, its key opened with the pool key.
+///
+/// # Errors
+/// If the database does not have it, or another pool's key sealed it.
+pub fn pool_ca(view: &crate::View, key: &PoolKey) -> anyhow::Result<PoolCa> {
+    let meta: PoolMeta = view
+        .get(&meta_key())
+        .and_then(|i| decode(i.raw()?).ok())
+        .context("the pool's own record is missing from the database")?;
+    let sealed = view
+        .get(&Key::new(Table::Secret, first_start::CA_KEY))
+        .and_then(|i| i.raw())
+        .context("the pool CA's key is missing from the database")?;
+    let key_pem = key.unseal(first_start::CA_KEY, sealed)?;
+    Ok(PoolCa { cert_pem: meta.ca_pem, key_pem })
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// If a socket can't be bound.
+pub async fn run(daemon: Arc<Daemon>) -> anyhow::Result<()> {
+    let config = daemon.config();
+    let listeners = crate::http::bind(config.api.listen, &config.api.socket).await?;
+    let mut loops = tokio::task::JoinSet::new();
+    loops.spawn(crate::sagas::follow(daemon.clone()));
+    loops.spawn(crate::http::serve(daemon.clone(), listeners));
+    for reconciler in crate::reconcilers::all(&daemon) {
+        loops.spawn(reconciler);
+    }
+    tracing::info!(host = %daemon.host(), listen = %daemon.config().api.listen, "ready");
+    while loops.join_next().await.is_some() {}
+    Ok(())
+}

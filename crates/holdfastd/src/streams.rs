@@ -1,0 +1,35 @@
+//! HTTP requests that are not calls: the page, health, consoles, transfers.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::Daemon;
+use crate::http::routes::plain;
+use crate::http::{Peer, ReplyBody};
+
+/// Paths that take a POST themselves instead of a call.
+pub fn takes_post(_path: &str) -> bool {
+    false
+}
+
+/// Answers a request that is not a call.
+pub async fn answer(
+    daemon: Arc<Daemon>,
+    _peer: Peer,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/health") => {
+            if daemon.is_without_quorum() {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "no quorum\n")
+            } else {
+                plain(StatusCode::OK, "ok\n")
+            }
+        }
+        (&Method::GET, "/") => plain(StatusCode::OK, "Holdfast\n"),
+        (&Method::GET | &Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),
+        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only calls may be posted\n"),
+    }
+}

@@ -1,0 +1,106 @@
+//! XenAPI tasks: the visible face of long work.
+//!
+//! A task is a record, so it outlives the host that works on it. A task whose host's daemon ended without a saga behind
+//! it is failed by that daemon's next start, so none stays pending for ever.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+use xenapi::{Error, Record, Timestamp, Value};
+
+use crate::api::{Caller, errors};
+use crate::edits::{self, Change, Object};
+use crate::{Daemon, random_uuid};
+
+/// Class name.
+pub const TASK: &str = "task";
+
+/// A new task's record.
+pub fn record(
+    daemon: &Daemon,
+    uuid: Uuid,
+    label: &str,
+    description: &str,
+    caller: &Caller,
+) -> Record {
+    let class = datamodel::class(TASK).expect("the class exists");
+    let mut record = Record::new(class, uuid);
+    let now = Timestamp(daemon.clock().unix_seconds());
+    record.set_by_name("name_label", label.into());
+    record.set_by_name("name_description", description.into());
+    record.set_by_name("created", now.into());
+    record.set_by_name("status", "pending".into());
+    record.set_by_name("resident_on", Value::Ref(daemon.host().into()));
+    if let Some(session) = &caller.session {
+        // The token is secret; the task names the account instead.
+        let _ = session;
+        record.map_insert(
+            edits::field_of(TASK, "other_config"),
+            Value::word("holdfast:user"),
+            caller.user.as_str().into(),
+        );
+    }
+    record
+}
+
+/// Creates a pending task.
+///
+/// # Errors
+/// The commit's.
+pub async fn create(
+    daemon: &Arc<Daemon>,
+    label: &str,
+    description: &str,
+    caller: &Caller,
+) -> Result<Uuid, Error> {
+    let uuid = random_uuid();
+    let mut change = Change::new();
+    change.create(record(daemon, uuid, label, description, caller));
+    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    Ok(uuid)
+}
+
+/// The edits that end a task.
+pub fn ending(change: &mut Change, daemon: &Daemon, task: Uuid, result: &Result<Value, Error>) {
+    let object = Object::new(TASK, task);
+    change.set(object, "progress", 1.0);
+    change.set(object, "finished", Timestamp(daemon.clock().unix_seconds()));
+    change.set(object, "current_operations", Value::Map(Vec::new()));
+    match result {
+        Ok(value) => {
+            change.set(object, "status", "success");
+            change.set(object, "result", result_text(value));
+        }
+        Err(error) => {
+            let cancelled = error.is("TASK_CANCELLED");
+            change.set(object, "status", if cancelled { "cancelled" } else { "failure" });
+            change.set(object, "error_info", Value::str_set(error.to_list()));
+        }
+    }
+}
+
+/// A task's result is the XML-RPC `<value>` of the message's result, as clients of `Async.*` expect; nothing for void.
+pub fn result_text(value: &Value) -> String {
+    if value.is_void() {
+        return String::new();
+    }
+    let mut out = Vec::new();
+    xenapi::Envelope::new(xenapi::Protocol::XmlRpc).value(value, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Ends a task. Without quorum it stays pending; the next start of this daemon ends it.
+pub async fn finish(daemon: &Arc<Daemon>, task: Uuid, result: Result<Value, Error>) {
+    let pending = daemon.store().read().await.record(TASK, task).is_some_and(|t| {
+        matches!(t.get_by_name("status").and_then(Value::as_str), Some("pending" | "cancelling"))
+    });
+    if !pending {
+        // A saga has ended it in its own last commit, or somebody destroyed it.
+        return;
+    }
+    let mut change = Change::new();
+    ending(&mut change, daemon, task, &result);
+    if let Err(error) = edits::commit(daemon, &change).await {
+        tracing::warn!(%task, %error, "the end of a task could not be recorded");
+    }
+}

@@ -1,0 +1,35 @@
+//! Process 1 of a lab host: makes the host's view of the machine, then runs its units until the power goes.
+//!
+//! ```text
+//!   unshare(mount) ─> mounts ─> supervisor: start every unit ─> reap for ever
+//!                                   ▲
+//!                    init.sock ─────┘  hold / release / kill / freeze a unit, list them
+//! ```
+//! It is deliberately not a service manager: no dependencies, no ordering, no shutdown. Units start all at once and
+//! are restarted 200 ms after they end, so whatever needs another unit must cope with its absence, as on real hosts.
+//! It never ends by itself; the end of process 1 is the power cut.
+
+pub mod mounts;
+pub mod protocol;
+pub mod supervisor;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::events::EventLog;
+use crate::layout::Layout;
+use crate::state::{HostSpec, load};
+
+/// Runs as process 1 of a new pid namespace; returns only if the host can't be set up.
+pub fn run(lab: &str, host: &str, boot_id: &str) -> Result<()> {
+    let layout = Layout::new(lab)?;
+    let spec: HostSpec = load(&layout.host_spec(host))?;
+    let events = EventLog::open(&layout.events_file())?;
+    unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
+    mounts::make(&layout, &spec, boot_id)?;
+    // Nothing of the directory the lab was started in may keep a mount busy.
+    std::env::set_current_dir("/").context("going to /")?;
+    supervisor::run(&spec, events, Path::new(mounts::CONTROL))
+}

@@ -1,0 +1,150 @@
+//! What a lab host sees of the file system: the machine's programs, and everything that changes its own.
+//!
+//! ```text
+//!   /usr, /lib, /work …   the machine's, as they are
+//!   /etc /var /srv        the host's own directories on disk: they survive a power cut
+//!   /srv/shared /srv/iso  one directory for all hosts of the lab
+//!   /run /tmp             new at each boot
+//!   /run/lab              control socket of process 1      /run/lab-bin   the programs under test, first in PATH
+//!   /dev                  a few harmless nodes, net/tun and fuse; no kvm (probing it can hang for 45 s)
+//!   /proc /sys            of the host's own namespaces; /proc/sys/kernel/random/boot_id is new at each boot
+//! ```
+//! Only mount points that exist everywhere are used, so that a lab makes no directory on the machine's own file system
+//! outside of [`crate::layout`].
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::layout::Layout;
+use crate::state::HostSpec;
+
+/// Where a host sees its control directory.
+pub const CONTROL: &str = "/run/lab";
+/// Where a host sees the programs under test.
+pub const BIN: &str = "/run/lab-bin";
+
+/// Device nodes that a host may use.
+const DEVICES: [&str; 8] = ["null", "zero", "full", "random", "urandom", "tty", "net/tun", "fuse"];
+
+/// A directory or file held open by path only, so that it can be bound after its path is hidden.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    name: PathBuf,
+}
+
+impl Held {
+    fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_PATH.bits())
+            .open(path)
+            .with_context(|| format!("opening {}", path.display()))?;
+        Ok(Self { file, name: path.to_owned() })
+    }
+
+    fn bind(&self, target: &Path) -> Result<()> {
+        let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        mount(Some(from.as_str()), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .with_context(|| format!("binding {} on {}", self.name.display(), target.display()))
+    }
+}
+
+fn fresh(what: &str, target: &Path, flags: MsFlags, data: &str) -> Result<()> {
+    mount(Some("holdfast-lab"), target, Some(what), flags, Some(data))
+        .with_context(|| format!("mounting {what} on {}", target.display()))
+}
+
+fn dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))
+}
+
+/// Makes the host's view in the mount namespace of the caller, which must be its own already.
+pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
+    let host = &spec.host;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .context("separating the host's mounts from the machine's")?;
+    // A copy of the pins here would keep the namespaces of hosts alive that have long been power-cycled.
+    let _ = umount2(&layout.pins(), MntFlags::MNT_DETACH);
+    nix::unistd::sethostname(host).context("setting the host name")?;
+
+    let disk = layout.host_disk(host);
+    let [etc, var, srv] = ["etc", "var", "srv"].map(|d| Held::open(&disk.join(d)));
+    let (etc, var, srv) = (etc?, var?, srv?);
+    let shared = Held::open(&layout.shared())?;
+    let iso = Held::open(&layout.iso())?;
+    let control = Held::open(&layout.host_run(host))?;
+    let bin = Held::open(&spec.bin_dir)?;
+    let boot_id_file = layout.host_run(host).join("boot_id");
+    fs::write(&boot_id_file, format!("{boot_id}\n")).context("writing the boot id")?;
+    let boot_id_file = Held::open(&boot_id_file)?;
+    let devices: Vec<(&str, Held)> = DEVICES
+        .iter()
+        .filter_map(|name| Held::open(&Path::new("/dev").join(name)).ok().map(|h| (*name, h)))
+        .collect();
+
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    etc.bind(Path::new("/etc"))?;
+    srv.bind(Path::new("/srv"))?;
+    shared.bind(Path::new("/srv/shared"))?;
+    iso.bind(Path::new("/srv/iso"))?;
+    fresh("tmpfs", Path::new("/run"), quiet, "mode=755,size=512m")?;
+    fresh("tmpfs", Path::new("/tmp"), quiet, "mode=1777,size=1g")?;
+    for (held, at) in [(&control, CONTROL), (&bin, BIN)] {
+        dir(Path::new(at))?;
+        held.bind(Path::new(at))?;
+    }
+    dir(Path::new("/run/lock"))?;
+    dir(Path::new("/run/holdfast"))?;
+    var.bind(Path::new("/var"))?;
+    devices_make(&devices)?;
+    fresh("proc", Path::new("/proc"), quiet | MsFlags::MS_NOEXEC, "")?;
+    boot_id_file.bind(Path::new("/proc/sys/kernel/random/boot_id"))?;
+    fresh("sysfs", Path::new("/sys"), quiet | MsFlags::MS_NOEXEC, "")
+}
+
+/// A `/dev` of its own, built aside and moved into place.
+fn devices_make(devices: &[(&str, Held)]) -> Result<()> {
+    let staging = Path::new("/run/dev");
+    dir(staging)?;
+    fresh("tmpfs", staging, MsFlags::MS_NOSUID, "mode=755,size=1m")?;
+    for (name, held) in devices {
+        let node = staging.join(name);
+        if let Some(parent) = node.parent() {
+            dir(parent)?;
+        }
+        File::create(&node).with_context(|| format!("making {}", node.display()))?;
+        held.bind(&node)?;
+    }
+    for sub in ["pts", "shm"] {
+        dir(&staging.join(sub))?;
+    }
+    fresh(
+        "devpts",
+        &staging.join("pts"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
+        "newinstance,ptmxmode=0666,mode=620",
+    )?;
+    fresh(
+        "tmpfs",
+        &staging.join("shm"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        "mode=1777,size=1g",
+    )?;
+    for (link, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(to, staging.join(link)).with_context(|| format!("linking /dev/{link}"))?;
+    }
+    mount(Some(staging), "/dev", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+        .context("moving the host's /dev into place")
+}

@@ -1,0 +1,121 @@
+//! Makes one pool of the lab's hosts with the product's own commands, run inside the hosts.
+//!
+//! h1's pool of one is joined by the others in turn (the database takes one new voter at a time); then the storage of
+//! a practice pool is created: one shared SR, a local SR per host, one ISO SR.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::layout::Layout;
+use crate::process::{command, must};
+use crate::report::Report;
+use crate::state::{Lab, LabHost};
+use crate::wait::{Look, until};
+
+/// Longest time for one command of the product that only reads or writes records.
+pub const COMMAND: Duration = Duration::from_secs(30);
+/// Longest time for a host to join: certificates, a learner's copy of the database, its promotion.
+const JOIN: Duration = Duration::from_secs(120);
+/// Longest time for a daemon to answer after its start.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Runs `xe` inside a host as its local root; returns its standard output without the last newline.
+pub fn xe(layout: &Layout, host: &str, arguments: &[&str], deadline: Duration) -> Result<String> {
+    let mut exec = command("/proc/self/exe");
+    exec.args(["--name", layout.name(), "exec", host, "--", "xe"]).args(arguments);
+    Ok(must(exec, None, deadline)?.trim_end().to_owned())
+}
+
+/// Waits until the host's own daemon answers a read.
+pub fn daemon_wait(layout: &Layout, host: &LabHost) -> Result<()> {
+    let name = &host.name;
+    until(&format!("holdfastd of {name} to answer"), ANSWER, || {
+        match xe(layout, name, &["host-list", "--minimal"], COMMAND) {
+            Ok(uuids) if !uuids.is_empty() => Ok(Look::Done(())),
+            Ok(_) => Ok(Look::NotYet("it lists no host".into())),
+            Err(e) => Ok(Look::NotYet(format!("{e:#}"))),
+        }
+    })
+    .with_context(|| format!("see {}", layout.unit_log(name, "holdfastd").display()))
+}
+
+/// Reads the uuid of each host from its own daemon.
+pub fn uuids_read(layout: &Layout, lab: &mut Lab) -> Result<()> {
+    for host in &mut lab.hosts {
+        let filter = format!("name-label={}", host.name);
+        let uuid = xe(layout, &host.name, &["host-list", &filter, "--minimal"], COMMAND)?;
+        if uuid.is_empty() || uuid.contains(',') {
+            bail!(
+                "{} does not know itself by its name (`xe host-list {filter}`: {uuid:?})",
+                host.name
+            );
+        }
+        host.uuid = Some(uuid);
+    }
+    Ok(())
+}
+
+/// Joins all hosts to h1's pool.
+pub fn form(layout: &Layout, lab: &Lab, report: &Report) -> Result<()> {
+    let Some((first, others)) = lab.hosts.split_first() else { return Ok(()) };
+    let address = format!("master-address={}", first.address);
+    let password = format!("master-password={}", lab.password);
+    for host in others {
+        xe(layout, &host.name, &["pool-join", &address, "master-username=root", &password], JOIN)
+            .with_context(|| format!("joining {} to the pool of {}", host.name, first.name))?;
+        report.step(&format!("{} joined the pool of {}", host.name, first.name));
+    }
+    for host in &lab.hosts {
+        let name = &host.name;
+        until(&format!("{name} to know every host as enabled"), ANSWER, || {
+            match xe(layout, name, &["host-list", "enabled=true", "--minimal"], COMMAND) {
+                Ok(uuids) if uuids.split(',').count() == lab.hosts.len() => Ok(Look::Done(())),
+                Ok(uuids) => Ok(Look::NotYet(format!("it lists {uuids:?}"))),
+                Err(e) => Ok(Look::NotYet(format!("{e:#}"))),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Creates the pool's storage and makes the shared SR its default.
+pub fn storage_make(layout: &Layout, lab: &Lab, report: &Report) -> Result<()> {
+    let first = &lab.hosts.first().context("a lab has at least one host")?.name;
+    let make = |arguments: &[&str]| xe(layout, first, arguments, COMMAND);
+    let shared = make(&[
+        "sr-create",
+        "name-label=shared",
+        "type=file",
+        "content-type=user",
+        "shared=true",
+        "device-config:location=/srv/shared",
+    ])?;
+    make(&[
+        "sr-create",
+        "name-label=iso",
+        "type=iso",
+        "content-type=iso",
+        "shared=true",
+        "device-config:location=/srv/iso",
+    ])?;
+    for host in &lab.hosts {
+        let owner = format!(
+            "host-uuid={}",
+            host.uuid.as_deref().context("the host's uuid is known by now")?
+        );
+        let label = format!("name-label=local {}", host.name);
+        make(&[
+            "sr-create",
+            &owner,
+            &label,
+            "type=file",
+            "content-type=user",
+            "device-config:location=/srv/local",
+        ])?;
+    }
+    let pool = format!("uuid={}", make(&["pool-list", "--minimal"])?);
+    make(&["pool-param-set", &pool, &format!("default-SR={shared}")])?;
+    report.step("storage: shared SR (default), local SRs, ISO SR");
+    Ok(())
+}

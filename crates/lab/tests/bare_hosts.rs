@@ -1,0 +1,186 @@
+//! A lab of hosts that run libvirt only: namespaces, faults and what is left afterwards, on the real machine.
+//!
+//! These need root, libvirt and etcd-free minutes of nobody's network; where root is missing they say so and prove
+//! nothing. What a *pool* does in a lab is tested with the pool, not here.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A lab that is taken down even if the test fails.
+struct Lab(String);
+
+impl Lab {
+    fn new(purpose: &str) -> Option<Self> {
+        let usable = nix::unistd::geteuid().is_root() && Path::new("/usr/sbin/libvirtd").exists();
+        if !usable {
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                b"not proved here: needs root and libvirt\n",
+            );
+            return None;
+        }
+        let lab = Self(format!("t{}-{purpose}", std::process::id()));
+        assert!(!lab.traces().is_empty() || lab.ok(&["down"]).is_empty());
+        Some(lab)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-lab"));
+        command.args(["--name", &self.0]).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("holdfast-lab was built with this test")
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&["status", "--output", "json"])).expect("status is JSON")
+    }
+
+    fn state(&self, host: usize) -> String {
+        self.status()["hosts"][host]["state"].as_str().expect("every host has a state").to_owned()
+    }
+
+    fn reaches(&self, from: &str, address: &str) -> bool {
+        self.run(&["exec", from, "--", "busybox", "ping", "-c", "1", "-W", "1", address])
+            .status
+            .success()
+    }
+
+    /// Whatever of this lab can be seen on the machine: processes, mounts, directories, control groups.
+    fn traces(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
+        let of_lab = format!("holdfast-lab/{}/", self.0);
+        found.extend(mounts.lines().filter(|l| l.contains(&of_lab)).map(str::to_owned));
+        for root in ["/run", "/var/tmp", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            let dir = Path::new(root).join("holdfast-lab").join(&self.0);
+            if dir.exists() {
+                found.push(dir.display().to_string());
+            }
+        }
+        for entry in std::fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let mut words = line.split(|b| *b == 0);
+            if words.any(|w| w == self.0.as_bytes()) {
+                found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.run(&["down"]);
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// proves: S4-43 (lab), S4-118 (lab)
+#[test]
+fn a_lab_comes_up_breaks_heals_and_leaves_nothing() {
+    let Some(lab) = Lab::new("all") else { return };
+    lab.ok(&["up", "--bare", "--hosts", "2"]);
+    assert_eq!((lab.state(0).as_str(), lab.state(1).as_str()), ("up", "up"));
+    assert!(lab.reaches("h1", "10.90.0.2"));
+    assert_eq!(lab.ok(&["exec", "h2", "--", "hostname"]), "h2\n");
+    assert_eq!(lab.run(&["exec", "h1", "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    let hosts = lab.ok(&["client", "--", "sh", "-c", "echo $HOLDFAST_HOSTS"]);
+    assert_eq!(hosts, "10.90.0.1,10.90.0.2\n");
+
+    for direction in ["in", "out", "both"] {
+        lab.ok(&["fail", "h2", "cable", direction]);
+        assert!(!lab.reaches("h1", "10.90.0.2"), "{direction}");
+        lab.ok(&["heal", "h2", "cable"]);
+        eventually("the healed cable carries frames", || lab.reaches("h1", "10.90.0.2"));
+    }
+    lab.ok(&["fail", "-", "switch"]);
+    assert!(!lab.reaches("h1", "10.90.0.2"));
+    lab.ok(&["heal", "-"]);
+    eventually("the healed switch carries frames", || lab.reaches("h1", "10.90.0.2"));
+
+    let boot_id = ["exec", "h1", "--", "cat", "/proc/sys/kernel/random/boot_id"];
+    let first_boot = lab.ok(&boot_id);
+    lab.ok(&[
+        "exec",
+        "h1",
+        "--",
+        "sh",
+        "-c",
+        "echo kept > /var/lib/holdfast/x; echo lost > /run/x",
+    ]);
+    lab.ok(&["fail", "h1", "power"]);
+    assert_eq!(lab.state(0), "off");
+    assert!(!lab.run(&["exec", "h1", "--", "true"]).status.success());
+    lab.ok(&["heal", "h1", "power"]);
+    assert_eq!(lab.state(0), "up");
+    assert_ne!(lab.ok(&boot_id), first_boot);
+    assert_eq!(lab.ok(&["exec", "h1", "--", "cat", "/var/lib/holdfast/x"]), "kept\n");
+    assert!(!lab.run(&["exec", "h1", "--", "cat", "/run/x"]).status.success());
+
+    lab.ok(&["fail", "h2", "freeze"]);
+    assert_eq!(lab.state(1), "frozen");
+    lab.ok(&["heal", "h2"]);
+    assert_eq!(lab.state(1), "up");
+
+    let pid = |lab: &Lab| lab.status()["hosts"][1]["pids"]["libvirtd"].as_i64();
+    let before = pid(&lab).expect("libvirtd runs");
+    lab.ok(&["fail", "h2", "libvirt", "once"]);
+    eventually("libvirtd is restarted", || pid(&lab).is_some_and(|now| now != before));
+    lab.ok(&["fail", "h2", "libvirt"]);
+    eventually("libvirtd is held down", || pid(&lab).is_none());
+    lab.ok(&["heal", "h2", "libvirt"]);
+    eventually("libvirtd is back", || pid(&lab).is_some());
+
+    // A lab may be taken down in any state.
+    lab.ok(&["fail", "h1", "freeze"]);
+    lab.ok(&["fail", "h2", "power"]);
+    lab.ok(&["down"]);
+    assert_eq!(lab.traces(), Vec::<String>::new());
+    lab.ok(&["down"]);
+}
+
+#[test]
+fn a_lab_whose_start_was_killed_half_way_is_removed_completely() {
+    let Some(lab) = Lab::new("half") else { return };
+    let mut up = lab
+        .command(&["up", "--bare", "--hosts", "3"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("holdfast-lab was built with this test");
+    let boot = format!("/run/holdfast-lab/{}/hosts/h2/boot.json", lab.0);
+    eventually("the second host is on", || Path::new(&boot).exists());
+    up.kill().expect("it is ours");
+    up.wait().expect("it was killed");
+    assert!(!lab.traces().is_empty());
+    lab.ok(&["down"]);
+    assert_eq!(lab.traces(), Vec::<String>::new());
+}
+
+#[test]
+fn two_labs_do_not_see_each_other() {
+    let (Some(a), Some(b)) = (Lab::new("a"), Lab::new("b")) else { return };
+    a.ok(&["up", "--bare", "--hosts", "1"]);
+    b.ok(&["up", "--bare", "--hosts", "2"]);
+    assert!(!a.reaches("h1", "10.90.0.2"), "h2 belongs to the other lab");
+    a.ok(&["down"]);
+    assert_eq!((b.state(0).as_str(), b.state(1).as_str()), ("up", "up"));
+    assert!(b.reaches("h1", "10.90.0.2"));
+}

@@ -1,0 +1,365 @@
+//! The ways to etcd: one client per endpoint, and the race that no silent endpoint can hold up.
+//!
+//! A call starts on the best endpoint (the local one when it is well). Each [`HEDGE_AFTER`] without an answer, and at once
+//! after a failure, the same call starts on the next one as well; the first answer wins. So there is always a young copy
+//! of a call under way: when etcd has a leader again, the next copy finds it. Calls raced here must be harmless to do
+//! twice; `commit` makes its transaction so by its op slot.
+//!
+//! An endpoint that stays silent or fails is put last until a probe gets a linearizable answer through a *new* connection
+//! (an old one may sit out minutes of TCP back-off after the cable is back).
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Error, GetOptions, Identity as TlsIdentity, KvClient,
+    ResponseHeader, TlsOptions,
+};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use crate::db::DbError;
+use crate::etcd::{EtcdConfig, EtcdTls};
+use crate::key::OP_SLOTS;
+
+/// How long one try of a small call may take (contract: never more than 500 ms).
+pub const TRY_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a try may be silent before the next endpoint is asked as well. Healthy calls take 0.5 ms, p99 4 ms
+/// (lab-notes 2); a slow disk's fsync 50 ms.
+pub const HEDGE_AFTER: Duration = Duration::from_millis(150);
+/// Pause after all endpoints failed at once (connections refused): etcd is restarting.
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
+/// How often an endpoint that failed is probed.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// A call after this much trouble asks for quorum first; see [`Endpoints::in_trouble`].
+const TROUBLE_AFTER: Duration = Duration::from_millis(1500);
+/// HTTP/2 pings on each connection. etcd closes connections that ping more often than every 5 s unless told otherwise.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest answer taken, bytes: a snapshot page or a backlog of watch events.
+pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// One way to etcd.
+pub(super) struct Endpoint {
+    url: String,
+    client: RwLock<Client>,
+    /// Asked last, and being probed.
+    suspect: AtomicBool,
+}
+
+impl Endpoint {
+    pub(super) fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn kv(&self) -> KvClient {
+        self.client().kv_client().max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// All ways to one cluster.
+pub(super) struct Endpoints {
+    list: RwLock<Vec<Arc<Endpoint>>>,
+    tls: Option<EtcdTls>,
+    /// Rotates the order of the endpoints behind the first.
+    turn: AtomicUsize,
+    /// The cluster these endpoints belong to, once known; 0 before. An answer of another cluster is no answer.
+    cluster_id: AtomicU64,
+    /// Milliseconds since `born` of the last answer and of the last failure.
+    born: Instant,
+    answered_ms: AtomicU64,
+    failed_ms: AtomicU64,
+}
+
+/// Why a try failed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Another endpoint, or this one later, may answer.
+    Elsewhere(String),
+    /// The answer of etcd; asking again gives the same.
+    Definite(DbError),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        classify(error)
+    }
+}
+
+pub(super) fn classify(error: Error) -> Failed {
+    match error {
+        Error::GRpcStatus(status) => {
+            let text = status.message().to_owned();
+            // The numbers of gRPC's codes, which etcd-client does not export.
+            match status.code() as i32 {
+                // InvalidArgument, AlreadyExists, PermissionDenied, Unauthenticated
+                3 | 6 | 7 | 16 => Failed::Definite(DbError::Backend(text)),
+                // NotFound
+                5 if text.contains("lease") => Failed::Definite(DbError::LeaseGone),
+                // OutOfRange: this is how a compacted (or future) revision is refused.
+                11 if text.contains("compacted") => Failed::Definite(DbError::Compacted),
+                // ResourceExhausted: full for good, or only busy.
+                8 if text.contains("space exceeded") => Failed::Definite(DbError::Backend(text)),
+                // FailedPrecondition, except what only this member refuses because it does not vote yet.
+                9 if !text.contains("learner") => Failed::Definite(DbError::Backend(text)),
+                _ => Failed::Elsewhere(text),
+            }
+        }
+        Error::LeaseKeepAliveError(_) => Failed::Definite(DbError::LeaseGone),
+        Error::InvalidArgs(text) => Failed::Definite(DbError::Backend(text)),
+        other => Failed::Elsewhere(other.to_string()),
+    }
+}
+
+impl Endpoints {
+    pub(super) async fn connect(config: &EtcdConfig) -> Result<Arc<Self>, DbError> {
+        let mut list = Vec::with_capacity(config.endpoints.len());
+        for url in &config.endpoints {
+            list.push(make_endpoint(url, config.tls.as_ref()).await?);
+        }
+        if list.is_empty() {
+            return Err(DbError::Backend("no etcd endpoints".to_owned()));
+        }
+        Ok(Arc::new(Self {
+            list: RwLock::new(list),
+            tls: config.tls.clone(),
+            turn: AtomicUsize::new(0),
+            cluster_id: AtomicU64::new(config.cluster_id.unwrap_or(0)),
+            born: Instant::now(),
+            answered_ms: AtomicU64::new(0),
+            failed_ms: AtomicU64::new(0),
+        }))
+    }
+
+    /// Takes other endpoints from now on (first one preferred); known ones keep their connections.
+    pub(super) async fn replace(&self, urls: &[String]) -> Result<(), DbError> {
+        let known = self.list();
+        let mut list = Vec::with_capacity(urls.len());
+        for url in urls {
+            match known.iter().find(|endpoint| endpoint.url == *url) {
+                Some(endpoint) => list.push(Arc::clone(endpoint)),
+                None => list.push(make_endpoint(url, self.tls.as_ref()).await?),
+            }
+        }
+        if list.is_empty() {
+            return Err(DbError::Backend("no etcd endpoints".to_owned()));
+        }
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+        Ok(())
+    }
+
+    fn list(&self) -> Vec<Arc<Endpoint>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn urls(&self) -> Vec<String> {
+        self.list().iter().map(|endpoint| endpoint.url.clone()).collect()
+    }
+
+    /// Well ones first, the preferred one first of all, the others in turn.
+    pub(super) fn in_order(&self) -> Vec<Arc<Endpoint>> {
+        let mut list = self.list();
+        if list.len() > 2 {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (list.len() - 1);
+            list[1..].rotate_left(turn);
+        }
+        list.sort_by_key(|endpoint| endpoint.suspect.load(Ordering::Relaxed));
+        list
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Nothing has been answered for a while although calls were made. Commits then first wait for a read, so that a
+    /// transaction is sent only to an etcd that works and "no quorum" can be said with certainty.
+    pub(super) fn in_trouble(&self) -> bool {
+        let answered = self.answered_ms.load(Ordering::Relaxed);
+        let failed = self.failed_ms.load(Ordering::Relaxed);
+        let trouble = u64::try_from(TROUBLE_AFTER.as_millis()).unwrap_or(u64::MAX);
+        failed > answered && self.now_ms().saturating_sub(answered) > trouble
+    }
+
+    /// The cluster's id, if known.
+    pub(super) fn cluster_id(&self) -> Option<u64> {
+        match self.cluster_id.load(Ordering::Relaxed) {
+            0 => None,
+            id => Some(id),
+        }
+    }
+
+    /// Refuses the answer of a cluster other than ours; learns which one is ours from the first answer.
+    pub(super) fn check(&self, header: Option<&ResponseHeader>) -> Result<u64, Failed> {
+        let header =
+            header.ok_or_else(|| Failed::Elsewhere("answer without a header".to_owned()))?;
+        let theirs = header.cluster_id();
+        match self.cluster_id.compare_exchange(0, theirs, Ordering::Relaxed, Ordering::Relaxed) {
+            Err(ours) if ours != theirs => {
+                Err(Failed::Elsewhere(format!("a member of cluster {theirs:x}, not of {ours:x}")))
+            }
+            _ => u64::try_from(header.revision())
+                .map_err(|_| Failed::Elsewhere("negative revision".to_owned())),
+        }
+    }
+
+    /// Runs the call as described at the top. `Err` is a definite refusal, or `NoQuorum` after the deadline.
+    pub(super) async fn race<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        try_deadline: Duration,
+        call: impl Fn(Arc<Endpoint>) -> F,
+    ) -> Result<T, DbError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        let ends = tokio::time::sleep(deadline);
+        tokio::pin!(ends);
+        let order = self.in_order();
+        let mut next = 0_usize;
+        let mut running = FuturesUnordered::new();
+        let start = |next: usize| {
+            let endpoint = Arc::clone(&order[next % order.len()]);
+            let answer = call(Arc::clone(&endpoint));
+            async move {
+                let outcome = match tokio::time::timeout(try_deadline, answer).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(Failed::Elsewhere("no answer".to_owned())),
+                };
+                (next, endpoint, outcome)
+            }
+        };
+        running.push(start(next));
+        let hedge = tokio::time::sleep(HEDGE_AFTER);
+        tokio::pin!(hedge);
+        loop {
+            tokio::select! {
+                biased;
+                Some((which, endpoint, outcome)) = running.next() => match outcome {
+                    Ok(answer) => {
+                        self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                        // Whoever was asked earlier and is still silent is looked at.
+                        for silent in order.iter().take(which.min(order.len())) {
+                            if !Arc::ptr_eq(silent, &endpoint) {
+                                self.suspect(silent, "silent");
+                            }
+                        }
+                        return Ok(answer);
+                    }
+                    Err(Failed::Definite(error)) => {
+                        self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                        return Err(error);
+                    }
+                    Err(Failed::Elsewhere(reason)) => {
+                        self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
+                        self.suspect(&endpoint, &reason);
+                        next += 1;
+                        let pause = if next % order.len() == 0 { ROUND_PAUSE } else { Duration::ZERO };
+                        hedge.as_mut().reset(Instant::now() + pause);
+                    }
+                },
+                () = &mut hedge => {
+                    if !running.is_empty() {
+                        next += 1;
+                    }
+                    running.push(start(next));
+                    hedge.as_mut().reset(Instant::now() + HEDGE_AFTER);
+                }
+                () = &mut ends => {
+                    self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
+                    return Err(DbError::NoQuorum);
+                }
+            }
+        }
+    }
+
+    /// The same for small calls.
+    pub(super) async fn race_small<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        call: impl Fn(Arc<Endpoint>) -> F,
+    ) -> Result<T, DbError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        self.race(deadline, TRY_DEADLINE, call).await
+    }
+
+    /// A linearizable read of nothing: the newest revision, confirmed by a majority.
+    pub(super) async fn current(self: &Arc<Self>, deadline: Duration) -> Result<u64, DbError> {
+        self.race_small(deadline, |endpoint| self.current_at(endpoint)).await
+    }
+
+    async fn current_at(self: &Arc<Self>, endpoint: Arc<Endpoint>) -> Result<u64, Failed> {
+        let only_count = GetOptions::new().with_count_only();
+        let answer = endpoint.kv().get(OP_SLOTS, Some(only_count)).await?;
+        self.check(answer.header())
+    }
+
+    /// Puts an endpoint last and probes it until it answers.
+    pub(super) fn suspect(self: &Arc<Self>, endpoint: &Arc<Endpoint>, reason: &str) {
+        if endpoint.suspect.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::debug!(endpoint = endpoint.url, reason, "etcd endpoint put last");
+        let endpoint = Arc::downgrade(endpoint);
+        let all = Arc::downgrade(self);
+        tokio::spawn(probe(all, endpoint));
+    }
+}
+
+/// Probes until the endpoint answers or is no longer used.
+async fn probe(all: Weak<Endpoints>, endpoint: Weak<Endpoint>) {
+    loop {
+        let (Some(all), Some(endpoint)) = (all.upgrade(), endpoint.upgrade()) else { return };
+        let attempt = all.current_at(Arc::clone(&endpoint));
+        if let Ok(Ok(_)) = tokio::time::timeout(TRY_DEADLINE, attempt).await {
+            endpoint.suspect.store(false, Ordering::Relaxed);
+            return;
+        }
+        if let Ok(fresh) = connect(&endpoint.url, all.tls.as_ref()).await {
+            *endpoint.client.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        drop((all, endpoint));
+        tokio::time::sleep(PROBE_INTERVAL).await;
+    }
+}
+
+async fn make_endpoint(url: &str, tls: Option<&EtcdTls>) -> Result<Arc<Endpoint>, DbError> {
+    let client = connect(url, tls).await?;
+    Ok(Arc::new(Endpoint {
+        url: url.to_owned(),
+        client: RwLock::new(client),
+        suspect: AtomicBool::new(false),
+    }))
+}
+
+/// A client of one endpoint; connects when first used.
+pub(super) async fn connect(url: &str, tls: Option<&EtcdTls>) -> Result<Client, DbError> {
+    let mut options = ConnectOptions::new()
+        .with_connect_timeout(TRY_DEADLINE)
+        .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
+        .with_keep_alive_while_idle(true);
+    if let Some(tls) = tls {
+        let client_tls = TlsOptions::new()
+            .ca_certificate(Certificate::from_pem(&tls.ca_pem))
+            .identity(TlsIdentity::from_pem(&tls.cert_pem, &tls.key_pem));
+        options = options.with_tls(client_tls);
+    }
+    Client::connect([url], Some(options))
+        .await
+        .map_err(|error| DbError::Backend(format!("etcd endpoint {url}: {error}")))
+}

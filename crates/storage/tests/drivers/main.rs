@@ -1,0 +1,6 @@
+//! The storage drivers against real directories and QEMU's own tools (Debian's `qemu-utils`). No root, no network.
+
+mod bench;
+mod conformance;
+mod crash_points;
+mod guest;

@@ -1,0 +1,46 @@
+//! Builds the product's programs, and `cargo xtask lab`, which runs the lab on them.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::packages::say;
+
+/// Arguments of `cargo xtask lab`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LabArguments {
+    /// What `holdfast-lab` is told: up, status, exec, fail, …
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// What a lab host runs, and the lab itself.
+const PROGRAMS: [&str; 4] = ["holdfastd", "holdfast-had", "xe", "holdfast-lab"];
+
+/// Builds the programs and returns their directory.
+pub(crate) fn build(root: &Path, release: bool) -> anyhow::Result<PathBuf> {
+    say("building the programs (cargo shows its progress)");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).arg("build");
+    for program in PROGRAMS {
+        cargo.args(["--bin", program]);
+    }
+    if release {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().context("starting cargo")?;
+    ensure!(status.success(), "the build failed");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join(if release { "release" } else { "debug" }))
+}
+
+/// Entry of `cargo xtask lab`.
+pub(crate) fn lab(arguments: &LabArguments, root: &Path) -> anyhow::Result<()> {
+    let programs = build(root, false)?;
+    let program = programs.join("holdfast-lab");
+    let error = Command::new(&program).args(&arguments.arguments).exec();
+    Err(error).with_context(|| format!("running {}", program.display()))
+}
