@@ -2,12 +2,21 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
 use xenapi::{Error, Timestamp, Value};
 
-use super::{find, object, ref_param};
-use crate::Daemon;
+use super::{find, object, ref_param, target, truth};
 use crate::api::{self, Authorized, errors};
 use crate::edits::{self, Change};
+use crate::{Daemon, View};
+
+/// Whether a host is known to be alive.
+pub(crate) fn is_live(view: &View, host: Uuid) -> bool {
+    view.record("host", host)
+        .and_then(|h| target(h, "metrics"))
+        .and_then(|m| view.record("host_metrics", m))
+        .is_some_and(|m| truth(m, "live"))
+}
 
 /// Answers a message of the class.
 pub(super) async fn call(

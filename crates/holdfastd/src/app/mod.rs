@@ -5,7 +5,9 @@
 
 pub mod event;
 pub mod host;
+pub mod pbd;
 pub mod session;
+pub mod sr;
 pub mod task;
 pub mod vm;
 
@@ -33,7 +35,9 @@ pub async fn call(
     let value = match class {
         "event" => event::call(daemon, message, &call).await,
         "host" => host::call(daemon, message, &call).await,
+        "PBD" => pbd::call(daemon, message, &call).await,
         "session" => session::call(daemon, message, &call).await,
+        "SR" => sr::call(daemon, message, &call).await,
         "task" => task::call(daemon, message, &call).await,
         "VM" => vm::call(daemon, message, &call).await,
         _ => Err(errors::not_implemented(call.method())),
@@ -43,7 +47,7 @@ pub async fn call(
 
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
-    vm::sagas()
+    [pbd::sagas(), sr::sagas(), vm::sagas()].into_iter().flatten().collect()
 }
 
 /// Messages that bound themselves: they wait for events, or for a saga whose task shows progress.
@@ -62,6 +66,7 @@ pub async fn create(
 ) -> Result<Value, Error> {
     match class.name {
         "VM" => vm::create(daemon, call).await,
+        "PBD" => pbd::create(daemon, call).await,
         "network" => {
             let record = given_record(call)?;
             create_record(daemon, record).await
@@ -81,6 +86,7 @@ pub async fn destroy(
 ) -> Result<Value, Error> {
     match class.name {
         "VM" => vm::destroy(daemon, call).await,
+        "PBD" => pbd::destroy(daemon, call).await,
         _ => Err(errors::not_implemented(call.method())),
     }
 }
