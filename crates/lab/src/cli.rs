@@ -1,5 +1,6 @@
 //! The commands of `holdfast-lab`. The doc comments are the help.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use crate::layout::Layout;
 use crate::report::{data, note};
 use crate::state::Lab;
 use crate::up::Options;
-use crate::{down, enter, events, guest, init, keeper, launch, status, up};
+use crate::{down, enter, events, guest, init, keeper, launch, status, strict, up};
 
 /// A practice pool on one machine: hosts in namespaces, faults on demand, nothing left behind.
 #[derive(Debug, Parser)]
@@ -112,6 +113,8 @@ enum Command {
     #[command(hide = true)]
     Init { host: String, boot_id: String },
     #[command(hide = true)]
+    Strict,
+    #[command(hide = true)]
     Enter {
         #[arg(last = true, required = true)]
         argv: Vec<String>,
@@ -180,6 +183,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Keeper => keeper::run(&cli.name)?,
         Command::Launch { host } => launch::run(&cli.name, host)?,
         Command::Init { host, boot_id } => init::run(&cli.name, host, boot_id)?,
+        Command::Strict => strict::serve::run(Path::new(strict::KEPT), Path::new(strict::MOUNT))?,
         Command::Enter { argv } => enter::become_command(argv)?,
     }
     Ok(0)

@@ -86,6 +86,7 @@ pub fn shared_make(layout: &Layout) -> Result<()> {
 pub fn host_make(layout: &Layout, lab: &Lab, host: &LabHost) -> Result<()> {
     let disk = layout.host_disk(&host.name);
     for sub in [
+        "strict",
         "srv/local",
         "srv/shared",
         "srv/iso",

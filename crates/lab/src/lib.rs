@@ -34,5 +34,6 @@ pub mod process;
 pub mod report;
 pub mod state;
 pub mod status;
+pub mod strict;
 pub mod up;
 pub mod wait;

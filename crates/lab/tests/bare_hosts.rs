@@ -157,6 +157,30 @@ fn a_lab_comes_up_breaks_heals_and_leaves_nothing() {
 }
 
 #[test]
+fn a_strict_power_cut_loses_what_was_not_synced_and_nothing_else() {
+    let Some(lab) = Lab::new("strict") else { return };
+    lab.ok(&["up", "--bare", "--hosts", "1", "--strict-power"]);
+    let sh = |script: &str| {
+        lab.ok(&["exec", "h1", "--", "sh", "-ec", &format!("cd /var/lib/holdfast; {script}")])
+    };
+    sh(
+        "dd if=/dev/urandom of=synced bs=64k count=9 conv=fsync 2>/dev/null; sha256sum synced > sum; sync -d sum",
+    );
+    sh(
+        "echo lost > unsynced; mkdir -p a/b; echo x > a/b/moved; mv a/b/moved a/c; rm synced; cat unsynced a/c",
+    );
+    lab.ok(&["fail", "h1", "power"]);
+    lab.ok(&["heal", "h1", "power"]);
+    assert_eq!(sh("sha256sum -c sum; ls"), "synced: OK\nsum\nsynced\n");
+    assert_eq!(sh("echo kept > new; sync new; mv new newer; sync .; ls"), "newer\nsum\nsynced\n");
+    lab.ok(&["fail", "h1", "power"]);
+    lab.ok(&["heal", "h1", "power"]);
+    assert_eq!(sh("ls; cat newer"), "newer\nsum\nsynced\nkept\n");
+    lab.ok(&["down"]);
+    assert_eq!(lab.traces(), Vec::<String>::new());
+}
+
+#[test]
 fn a_lab_whose_start_was_killed_half_way_is_removed_completely() {
     let Some(lab) = Lab::new("half") else { return };
     let mut up = lab

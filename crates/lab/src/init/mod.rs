@@ -21,6 +21,7 @@ use nix::sched::{CloneFlags, unshare};
 use crate::events::EventLog;
 use crate::layout::Layout;
 use crate::state::{HostSpec, load};
+use crate::strict;
 
 /// Runs as process 1 of a new pid namespace; returns only if the host can't be set up.
 pub fn run(lab: &str, host: &str, boot_id: &str) -> Result<()> {
@@ -31,5 +32,8 @@ pub fn run(lab: &str, host: &str, boot_id: &str) -> Result<()> {
     mounts::make(&layout, &spec, boot_id)?;
     // Nothing of the directory the lab was started in may keep a mount busy.
     std::env::set_current_dir("/").context("going to /")?;
+    if spec.strict_power {
+        strict::begin()?;
+    }
     supervisor::run(&spec, events, Path::new(mounts::CONTROL))
 }

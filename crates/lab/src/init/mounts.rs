@@ -76,6 +76,7 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     let disk = layout.host_disk(host);
     let [etc, var, srv] = ["etc", "var", "srv"].map(|d| Held::open(&disk.join(d)));
     let (etc, var, srv) = (etc?, var?, srv?);
+    let kept = Held::open(&disk.join("strict"))?;
     let shared = Held::open(&layout.shared())?;
     let iso = Held::open(&layout.iso())?;
     let control = Held::open(&layout.host_run(host))?;
@@ -95,7 +96,7 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     iso.bind(Path::new("/srv/iso"))?;
     fresh("tmpfs", Path::new("/run"), quiet, "mode=755,size=512m")?;
     fresh("tmpfs", Path::new("/tmp"), quiet, "mode=1777,size=1g")?;
-    for (held, at) in [(&control, CONTROL), (&bin, BIN)] {
+    for (held, at) in [(&control, CONTROL), (&bin, BIN), (&kept, crate::strict::KEPT)] {
         dir(Path::new(at))?;
         held.bind(Path::new(at))?;
     }
