@@ -71,6 +71,10 @@ impl Guest for FakeGuest {
         assert!(self.storage.write(&self.path, mark));
     }
 
+    async fn read(&mut self) -> u8 {
+        self.storage.read(&self.path).expect("there")
+    }
+
     async fn switch(&mut self, overlay: &Attached) {
         self.storage.open("h1", &overlay.path);
         self.storage.close(&self.path);

@@ -42,6 +42,8 @@ pub trait Harness: Send + Sync {
 pub trait Guest: Send {
     /// Fills the start of its disk.
     async fn write(&mut self, mark: u8);
+    /// What it reads at the start of its disk.
+    async fn read(&mut self) -> u8;
     /// Goes on in this overlay, as a hypervisor does at a snapshot.
     async fn switch(&mut self, overlay: &Attached);
     /// Ends; afterwards nothing is open.
@@ -308,7 +310,13 @@ pub async fn a_running_guest_is_snapshotted(harness: &dyn Harness, format: DiskF
         guest.write(10 * round + 2).await;
         refused(driver.overlay_commit(&sr, v, base, &copy, LIMIT).await, Kind::BadState);
         guest.switch(&overlay).await;
+        assert_eq!(
+            guest.read().await,
+            10 * round + 2,
+            "the guest sees its own data after the switch"
+        );
         guest.write(10 * round + 3).await;
+        assert_eq!(guest.read().await, 10 * round + 3);
         let (one, two) = driver.overlay_commit(&sr, v, base, &copy, LIMIT).await.expect("commit");
         assert_eq!((one.parent, two.parent), (Some(base), Some(base)));
         driver.overlay_commit(&sr, v, base, &copy, LIMIT).await.expect("repeated");

@@ -185,6 +185,15 @@ impl Storage {
         }
     }
 
+    /// What a guest reads through this path, if there is such an image.
+    pub fn read(&self, path: &Path) -> Option<u8> {
+        let state = self.lock();
+        state.places.values().find_map(|place| {
+            let (volume, _) = place.images.iter().find(|(_, image)| image.path == path)?;
+            place.content(*volume)
+        })
+    }
+
     /// What a volume holds, through its parents; 0 where nothing was written.
     pub fn content(&self, host: &str, sr: &SrSpec, volume: Uuid) -> Option<u8> {
         let mut state = self.lock();

@@ -110,6 +110,7 @@ impl Work {
         self.repository.check_for_change()?;
         let _held = self.repository.hold(&[spec.volume], self.deadline)?;
         let opened = source.require(volume)?;
+        source.refuse_defects(&opened)?;
         let present = opened.virtual_size_bytes()?;
         let size = match spec.virtual_size_bytes {
             0 => self.rounded(present)?,
@@ -128,7 +129,6 @@ impl Work {
             let detail = format!("volume {} exists and is another one", spec.volume);
             return Err(self.repository.error(Kind::AlreadyExists, detail));
         }
-        source.refuse_defects(&opened)?;
         image_lock::check(&opened.file, &opened.path, Use::Read)?;
         source.chain(&opened)?;
         let (temporary, file) = self.temporary(spec.volume, "copy")?;

@@ -212,10 +212,9 @@ impl Work {
         self.repository.check_for_change()?;
         let _held = self.repository.hold(&[spec.volume], self.deadline)?;
         if let Some(opened) = self.open(spec.volume)? {
-            let same = opened.place.format == spec.format
-                && opened.virtual_size_bytes()? == size
-                && opened.backing().is_none();
-            if !same {
+            // It may have been snapshotted since: then it is an overlay, and still this volume.
+            let same_format = opened.place.format == spec.format || opened.backing().is_some();
+            if !same_format || opened.virtual_size_bytes()? != size {
                 let detail = format!("volume {} exists and is another one", spec.volume);
                 return Err(self.repository.error(Kind::AlreadyExists, detail));
             }

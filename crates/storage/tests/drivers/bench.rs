@@ -132,10 +132,15 @@ pub(crate) async fn fill(driver: &FileDriver, sr: &SrSpec, volume: Uuid, mark: u
 
 pub(crate) async fn content(driver: &FileDriver, sr: &SrSpec, volume: Uuid) -> u8 {
     let (path, format) = path(driver, sr, volume).await;
-    let text = qemu_io(&["-r"], &path, format, "read -v 0 16");
+    mark_of(&path, format)
+}
+
+/// The byte that fills the start of an image.
+pub(crate) fn mark_of(path: &Path, format: &str) -> u8 {
+    let text = qemu_io(&["-r"], path, format, "read -v 0 16");
     let byte = text.split_whitespace().nth(1).expect("a dump");
     let mark = u8::from_str_radix(byte, 16).expect("a byte");
-    let text = qemu_io(&["-r"], &path, format, &format!("read -P {mark} 0 {DATA_BYTES}"));
+    let text = qemu_io(&["-r"], path, format, &format!("read -P {mark} 0 {DATA_BYTES}"));
     assert!(!text.contains("Pattern verification failed"), "mixed content: {text}");
     mark
 }

@@ -33,11 +33,11 @@ impl Harness for FileHarness {
     }
 
     async fn fill(&self, sr: &SrSpec, volume: Uuid, mark: u8) {
-        bench::fill(&*self.driver, sr, volume, mark).await;
+        bench::fill(&self.driver, sr, volume, mark).await;
     }
 
     async fn content(&self, sr: &SrSpec, volume: Uuid) -> u8 {
-        bench::content(&*self.driver, sr, volume).await
+        bench::content(&self.driver, sr, volume).await
     }
 
     async fn guest(&self, attached: &Attached) -> Box<dyn Guest> {
@@ -51,6 +51,10 @@ struct Open(QemuGuest);
 impl Guest for Open {
     async fn write(&mut self, mark: u8) {
         self.0.write(mark);
+    }
+
+    async fn read(&mut self) -> u8 {
+        self.0.read()
     }
 
     async fn switch(&mut self, overlay: &Attached) {

@@ -1,5 +1,5 @@
 //! A real QEMU with one disk, its processors never started: it holds the image locks, writes and switches to overlays
-//! as a guest's does. Software emulation, so `/dev/kvm` is never touched.
+//! as a guest's does, with the block options that libvirt gives. Software emulation, so `/dev/kvm` is never touched.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use driver_api::storage::Attached;
 use host::exec::{Command, Running, Stream};
 use serde_json::{Value, json};
 
-use crate::bench::format_name;
+use crate::bench::{format_name, mark_of};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -18,7 +18,7 @@ pub(crate) struct QemuGuest {
     process: Running,
     monitor: BufReader<UnixStream>,
     overlays: u32,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl QemuGuest {
@@ -39,13 +39,16 @@ impl QemuGuest {
             ])
             .args(["-display", "none", "-S", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", socket.display()))
-            .args(["-blockdev", &format!("driver=file,node-name=f0,filename={path}")])
+            .args([
+                "-blockdev",
+                &format!("driver=file,node-name=f0,auto-read-only=on,filename={path}"),
+            ])
             .args(["-blockdev", &format!("driver={format},node-name=d0,file=f0")])
             .args(["-device", "virtio-blk-pci,id=disk,drive=d0"])
             .spawn(Stream::Null, Stream::Inherit)
             .expect("qemu-system-x86 is installed");
         let monitor = connect(&socket);
-        let mut guest = Self { process, monitor, overlays: 0, _directory: directory };
+        let mut guest = Self { process, monitor, overlays: 0, directory };
         guest.line();
         guest.command("qmp_capabilities", json!({}));
         guest
@@ -77,16 +80,31 @@ impl QemuGuest {
         for command in [&format!("write -P {mark} 0 256k"), "flush"] {
             let line = format!("qemu-io -d /machine/peripheral/disk/virtio-backend \"{command}\"");
             let answer = self.command("human-monitor-command", json!({ "command-line": line }));
-            let text = answer.as_str().unwrap_or_default();
-            assert!(!text.contains("rror") && !text.contains("ailed"), "{command}: {text}");
+            assert!(!answer.to_string().contains("rror"), "{command}: {answer}");
         }
+    }
+
+    /// The byte that fills the start of its disk, as QEMU's own block layer reads it through the whole chain.
+    pub(crate) fn read(&mut self) -> u8 {
+        let socket = self.directory.path().join("nbd");
+        if !socket.exists() {
+            let address = json!({ "type": "unix", "data": { "path": socket } });
+            self.command("nbd-server-start", json!({ "addr": address }));
+        }
+        let node = format!("d{}", self.overlays);
+        let export = json!({ "type": "nbd", "id": "look", "node-name": node, "writable": false });
+        self.command("block-export-add", export);
+        let url = format!("nbd+unix:///{node}?socket={}", socket.display());
+        let mark = mark_of(Path::new(&url), "raw");
+        self.command("block-export-del", json!({ "id": "look", "mode": "hard" }));
+        mark
     }
 
     pub(crate) fn switch(&mut self, overlay: &Attached) {
         let (below, number) = (self.overlays, self.overlays + 1);
         let (file, format) = (format!("f{number}"), format_name(overlay.format));
         let path = overlay.path.to_str().expect("plain paths");
-        let node = json!({ "driver": "file", "node-name": file, "filename": path });
+        let node = json!({ "driver": "file", "node-name": file, "filename": path, "auto-read-only": true });
         self.command("blockdev-add", node);
         let top = format!("d{number}");
         let node = json!({ "driver": format, "node-name": top, "file": file, "backing": null });

@@ -3,4 +3,6 @@
 mod bench;
 mod conformance;
 mod crash_points;
+mod directory;
 mod guest;
+mod iso;
