@@ -226,6 +226,19 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Failed>>,
     {
+        self.race_hedged(deadline, try_deadline, HEDGE_AFTER, call).await
+    }
+
+    async fn race_hedged<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        try_deadline: Duration,
+        hedge_after: Duration,
+        call: impl Fn(Arc<Endpoint>) -> F,
+    ) -> Result<T, DbError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
         let ends = tokio::time::sleep(deadline);
         tokio::pin!(ends);
         let order = self.in_order();
@@ -243,7 +256,7 @@ impl Endpoints {
             }
         };
         running.push(start(next));
-        let hedge = tokio::time::sleep(HEDGE_AFTER);
+        let hedge = tokio::time::sleep(hedge_after);
         tokio::pin!(hedge);
         loop {
             tokio::select! {
@@ -276,7 +289,7 @@ impl Endpoints {
                         next += 1;
                     }
                     running.push(start(next));
-                    hedge.as_mut().reset(Instant::now() + HEDGE_AFTER);
+                    hedge.as_mut().reset(Instant::now() + hedge_after);
                 }
                 () = &mut ends => {
                     self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
@@ -284,6 +297,19 @@ impl Endpoints {
                 }
             }
         }
+    }
+
+    /// The same without hedging, for changes of the cluster: the next endpoint is asked only when one has failed.
+    pub(super) async fn race_slow<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        try_deadline: Duration,
+        call: impl Fn(Arc<Endpoint>) -> F,
+    ) -> Result<T, DbError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        self.race_hedged(deadline, try_deadline, try_deadline, call).await
     }
 
     /// The same for small calls.

@@ -7,7 +7,7 @@ use super::StoredRecord;
 
 impl StoredRecord for Record {
     fn from_stored(class: &'static str, value: &[u8]) -> Result<Self, String> {
-        let class = datamodel::class(class).ok_or_else(|| format!("no class {class}"))?;
+        let class = Self::class_named(class).ok_or_else(|| format!("no class {class}"))?;
         let mut record = Self::from_stored(class, value).map_err(|e| e.to_string())?;
         record.shrink();
         Ok(record)
