@@ -22,6 +22,7 @@ pub mod gate;
 pub mod history;
 pub mod key;
 pub mod memory;
+pub mod migrate;
 pub mod ordered;
 pub mod replica;
 pub mod store;

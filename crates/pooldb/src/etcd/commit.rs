@@ -48,6 +48,9 @@ impl EtcdDb {
         txn.validate()?;
         let started = Instant::now();
         let left = || deadline.saturating_sub(started.elapsed());
+        if !self.thawed(deadline).await {
+            return Err(CommitError::Timeout);
+        }
         if self.endpoints.in_trouble() {
             self.endpoints.current(left()).await?;
         }

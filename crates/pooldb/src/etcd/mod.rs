@@ -95,6 +95,8 @@ pub struct EtcdDb {
     committed: Arc<tokio::sync::watch::Sender<u64>>,
     /// Epoch plus one; 0: any.
     epoch: Arc<AtomicU64>,
+    /// Commits of this process wait while this is true (the end of a move).
+    frozen: Arc<tokio::sync::watch::Sender<bool>>,
 }
 
 impl fmt::Debug for EtcdDb {
@@ -116,6 +118,7 @@ impl EtcdDb {
             nonce_next: Arc::new(AtomicU64::new(1)),
             committed: Arc::new(tokio::sync::watch::Sender::new(0)),
             epoch: Arc::new(AtomicU64::new(config.pool_epoch.map_or(0, |epoch| epoch + 1))),
+            frozen: Arc::new(tokio::sync::watch::Sender::new(false)),
         })
     }
 
@@ -212,6 +215,20 @@ impl EtcdDb {
         } else {
             Err(DbError::Backend("the gate was changed by somebody else".to_owned()))
         }
+    }
+
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
+    }
+
+    /// Waits while commits are held back; `false`: the deadline passed.
+    async fn thawed(&self, deadline: Duration) -> bool {
+        if !*self.frozen.borrow() {
+            return true;
+        }
+        let mut frozen = self.frozen.subscribe();
+        let thawed = frozen.wait_for(|frozen| !frozen);
+        tokio::time::timeout(deadline, thawed).await.is_ok_and(|thawed| thawed.is_ok())
     }
 
     /// A move's writes: done only while the store is being filled from that database. May be repeated.
