@@ -48,8 +48,10 @@ pub struct Interface {
 /// Kind of an interface, as far as Holdfast cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InterfaceKind {
-    /// A network card, or what stands for one (a `veth` end in a container).
+    /// A network card.
     Physical,
+    /// One end of a pair, the other usually in another network namespace.
+    Pair,
     /// A Linux bridge.
     Bridge,
     /// A bond.
@@ -107,8 +109,10 @@ fn kind(name: &str) -> InterfaceKind {
         InterfaceKind::Vlan
     } else if path.join("tun_flags").exists() {
         InterfaceKind::Tap
-    } else if hardware.as_deref() == Some("1") && (path.join("device").exists() || is_veth(name)) {
+    } else if hardware.as_deref() == Some("1") && path.join("device").exists() {
         InterfaceKind::Physical
+    } else if hardware.as_deref() == Some("1") && is_veth(name) {
+        InterfaceKind::Pair
     } else {
         InterfaceKind::Other
     }
@@ -164,11 +168,12 @@ pub fn interface(name: &str) -> Result<Option<Interface>> {
     Ok(exists(name).then(|| observe(name)))
 }
 
-/// Network cards and what stands for them in a container.
+/// Network cards; where there is none (a container, a host of the lab), the ends of pairs stand for them.
 pub fn physical_interfaces() -> Result<Vec<Interface>> {
-    let mut all = interfaces()?;
-    all.retain(|interface| interface.kind == InterfaceKind::Physical);
-    Ok(all)
+    let all = interfaces()?;
+    let of = |kind| all.iter().filter(|nic| nic.kind == kind).cloned().collect::<Vec<_>>();
+    let cards = of(InterfaceKind::Physical);
+    Ok(if cards.is_empty() { of(InterfaceKind::Pair) } else { cards })
 }
 
 /// Linux bridges.
