@@ -104,3 +104,40 @@ pub async fn finish(daemon: &Arc<Daemon>, task: Uuid, result: Result<Value, Erro
         tracing::warn!(%task, %error, "the end of a task could not be recorded");
     }
 }
+
+/// Progress of long work, written to its task at most once a second and only when it moved.
+#[derive(Debug)]
+pub struct Progress {
+    daemon: Arc<Daemon>,
+    task: Uuid,
+    last: std::sync::Mutex<(std::time::Duration, f64)>,
+}
+
+impl Progress {
+    const INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+    const STEP: f64 = 0.01;
+
+    /// Of that task.
+    pub fn of(daemon: &Arc<Daemon>, task: Uuid) -> Self {
+        Self { daemon: daemon.clone(), task, last: std::sync::Mutex::default() }
+    }
+
+    /// Notes the fraction done, 0.0 to 1.0.
+    pub fn report(&self, done: f64) {
+        let now = self.daemon.clock().since_boot();
+        {
+            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if now.saturating_sub(last.0) < Self::INTERVAL || done - last.1 < Self::STEP {
+                return;
+            }
+            *last = (now, done);
+        }
+        let mut change = Change::new();
+        change.set(Object::new(TASK, self.task), "progress", done.clamp(0.0, 1.0));
+        let daemon = self.daemon.clone();
+        tokio::spawn(async move {
+            // Progress is a courtesy: if it can't be written, the work goes on.
+            let _ = edits::commit(&daemon, &change).await;
+        });
+    }
+}

@@ -5,10 +5,13 @@
 
 pub mod event;
 pub mod host;
+pub mod message;
+pub mod network;
 pub mod pbd;
 pub mod session;
 pub mod sr;
 pub mod task;
+pub mod vdi;
 pub mod vm;
 
 use std::sync::Arc;
@@ -35,10 +38,13 @@ pub async fn call(
     let value = match class {
         "event" => event::call(daemon, message, &call).await,
         "host" => host::call(daemon, message, &call).await,
+        "message" => message::call(daemon, message, &call).await,
+        "network" => network::call(daemon, message, &call).await,
         "PBD" => pbd::call(daemon, message, &call).await,
         "session" => session::call(daemon, message, &call).await,
         "SR" => sr::call(daemon, message, &call).await,
         "task" => task::call(daemon, message, &call).await,
+        "VDI" => vdi::call(daemon, message, &call).await,
         "VM" => vm::call(daemon, message, &call).await,
         _ => Err(errors::not_implemented(call.method())),
     };
@@ -47,7 +53,7 @@ pub async fn call(
 
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
-    [pbd::sagas(), sr::sagas(), vm::sagas()].into_iter().flatten().collect()
+    [pbd::sagas(), sr::sagas(), vdi::sagas(), vm::sagas()].into_iter().flatten().collect()
 }
 
 /// Messages that bound themselves: they wait for events, or for a saga whose task shows progress.
@@ -67,10 +73,8 @@ pub async fn create(
     match class.name {
         "VM" => vm::create(daemon, call).await,
         "PBD" => pbd::create(daemon, call).await,
-        "network" => {
-            let record = given_record(call)?;
-            create_record(daemon, record).await
-        }
+        "network" => network::create(daemon, call).await,
+        "VDI" => vdi::create(daemon, call).await,
         _ => Err(errors::not_implemented(call.method())),
     }
 }
@@ -86,7 +90,9 @@ pub async fn destroy(
 ) -> Result<Value, Error> {
     match class.name {
         "VM" => vm::destroy(daemon, call).await,
+        "network" => network::destroy(daemon, call).await,
         "PBD" => pbd::destroy(daemon, call).await,
+        "VDI" => vdi::destroy(daemon, call).await,
         _ => Err(errors::not_implemented(call.method())),
     }
 }

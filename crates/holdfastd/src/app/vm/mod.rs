@@ -14,6 +14,8 @@ use crate::edits::Edit;
 use crate::sagas::Def;
 use crate::{Daemon, View};
 
+pub(crate) use start::DECISIONS;
+
 /// Answers a message of the class.
 pub(super) async fn call(
     daemon: &Arc<Daemon>,
