@@ -316,6 +316,11 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     ) -> Result<()>;
     /// Switches the given disks of a running domain to their new overlay files at one instant (disk-only snapshot);
     /// the old files are never written again.
+    ///
+    /// A path handed to the hypervisor must lead to the same file for as long as the domain has it open: QEMU opens
+    /// files again by their path, now (the old file becomes read-only) and later. So an overlay has a path of its own
+    /// ([`Kind::Invalid`](crate::Kind::Invalid) else), and nothing replaces the old file's name
+    /// ([`Kind::BadState`](crate::Kind::BadState) where the driver sees that it happened).
     async fn snapshot_disks(&self, vm: Uuid, disks: &[SnapshotDisk], limit: Duration)
     -> Result<()>;
     /// Attaches a disk to a running domain.

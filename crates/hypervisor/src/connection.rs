@@ -40,10 +40,19 @@ enum Wake {
     Stop,
 }
 
+/// A connection that is up, as far as we know.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// libvirt's handle.
+    pub(crate) connection: Connect,
+    /// Counts the connections of this driver.
+    pub(crate) number: u64,
+}
+
 /// The connection of one driver; dropping it ends its thread.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    present: watch::Receiver<Option<Connect>>,
+    present: watch::Receiver<Option<Link>>,
     wake: Sender<Wake>,
     events: Arc<EventFan>,
 }
@@ -69,14 +78,22 @@ impl Connection {
         &self.events
     }
 
-    /// The connection, waited for until `deadline` or [`PATIENCE`] has passed.
-    pub(crate) async fn get(&self, deadline: Instant) -> Result<Connect, DriverError> {
+    /// The connection, waited for until `deadline` or [`PATIENCE`] has passed; a newer one than number `broken`, which is
+    /// handed out until libvirt has told us of its end.
+    pub(crate) async fn get(
+        &self,
+        deadline: Instant,
+        broken: Option<u64>,
+    ) -> Result<Link, DriverError> {
         let unavailable = || {
             DriverError::new(Kind::Unavailable, "libvirt", "there is no connection to its daemon")
         };
         let mut present = self.present.clone();
         let until = deadline.min(Instant::now() + PATIENCE);
-        let found = timeout_at(until, present.wait_for(Option::is_some)).await;
+        let usable = |link: &Option<Link>| {
+            link.as_ref().is_some_and(|link| broken.is_none_or(|broken| link.number > broken))
+        };
+        let found = timeout_at(until, present.wait_for(usable)).await;
         let found = found.map_err(|_| unavailable())?.map_err(|_| unavailable())?;
         (*found).clone().ok_or_else(unavailable)
     }
@@ -91,7 +108,7 @@ impl Drop for Connection {
 
 struct Keeper {
     uri: String,
-    publish: watch::Sender<Option<Connect>>,
+    publish: watch::Sender<Option<Link>>,
     woken: Receiver<Wake>,
     wake: Sender<Wake>,
     events: Arc<EventFan>,
@@ -99,13 +116,14 @@ struct Keeper {
 
 impl Keeper {
     fn run(self) {
-        let mut failures = 0;
+        let (mut failures, mut number) = (0, 0);
         loop {
             let pause = match self.open() {
                 Ok((connection, close, subscription)) => {
                     failures = 0;
                     tracing::info!(uri = %self.uri, "connected to libvirt");
-                    self.publish.send_replace(Some(connection));
+                    number += 1;
+                    self.publish.send_replace(Some(Link { connection, number }));
                     self.events.publish_reconnected();
                     let woken = self.woken.recv();
                     self.publish.send_replace(None);

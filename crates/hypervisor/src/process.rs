@@ -4,6 +4,7 @@
 //! the file is only a hint: the answer is a process whose command line says that it is this guest.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -26,6 +27,19 @@ pub fn is_guest(pid: i32, vm: Uuid) -> bool {
 /// Every guest process that we can see, with its VM: also those that libvirt has forgotten (adoption, design.md 5.7).
 pub fn all() -> Vec<(i32, Uuid)> {
     all_in(Path::new("/proc"))
+}
+
+/// Whether process `pid` has the very file open that `path` names now. [`None`] if that can't be told.
+pub fn has_open(pid: i32, path: &Path) -> Option<bool> {
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    let wanted = match identity(path) {
+        Ok(wanted) => wanted,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    // What is closed while we look is not what we look for.
+    Some(open.flatten().any(|file| identity(&file.path()).is_ok_and(|other| other == wanted)))
 }
 
 fn find_in(proc: &Path, pid_files: &Path, vm: Uuid) -> Option<i32> {

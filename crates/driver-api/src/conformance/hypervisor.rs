@@ -321,9 +321,13 @@ pub async fn a_snapshot_switches_all_disks_or_none(harness: &dyn Harness) {
     let hypervisor = harness.hypervisor();
     let spec = started(harness).await;
     let overlay = harness.overlay(&spec.disks[0]).await;
-    let switches = [snapshot_disk(0, overlay.clone()), snapshot_disk(9, harness.fresh_path())];
-    let error = hypervisor.snapshot_disks(spec.vm, &switches, LIMIT).await.expect_err("no disk 9");
-    assert_eq!(error.kind, Kind::Invalid, "{error}");
+    let open = spec.disks[0].path.clone().expect("harness: a disk with a file");
+    for bad in [snapshot_disk(9, harness.fresh_path()), snapshot_disk(0, open)] {
+        let switches = [snapshot_disk(0, overlay.clone()), bad];
+        let error = hypervisor.snapshot_disks(spec.vm, &switches, LIMIT).await;
+        let error = error.expect_err("no disk 9, or an overlay that is the disk itself");
+        assert_eq!(error.kind, Kind::Invalid, "{error}");
+    }
     let mut other = harness.spec().await;
     other.disks[0].path = Some(overlay);
     other.disks[0].read_only = true;

@@ -249,6 +249,9 @@ fn switch_disks(spec: &mut DomainSpec, disks: &[SnapshotDisk]) -> Result<()> {
         if disk.path.is_none() || disk.kind == DiskKind::Cd {
             return Err(invalid(vm, format!("device {} holds no disk", switched.position)));
         }
+        if disk.path.as_ref() == Some(&switched.overlay) {
+            return Err(invalid(vm, "the overlay's path is what the guest has open already"));
+        }
     }
     for switched in disks {
         let disk = disk_at(spec, switched.position, vm)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use driver_api::hypervisor::{DiskKind, Result, SnapshotDisk};
+use driver_api::{DriverError, Kind};
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt_sys as sys;
@@ -11,6 +12,7 @@ use super::lifecycle::{get, live, utf8};
 use crate::domain_xml::{self, target_name};
 use crate::failure::{invalid, of_vm};
 use crate::live_xml::LiveDomain;
+use crate::process;
 use crate::xml::Element;
 
 /// Switches `disks` at one instant; with `memory`, the guest's memory of that instant goes to this file.
@@ -25,6 +27,7 @@ pub(super) fn switch(
     if disks.is_empty() && memory.is_none() {
         return Ok(());
     }
+    check_names(vm, &live)?;
     let memory = memory.map(|path| utf8(vm, path)).transpose()?;
     let xml = snapshot_xml(vm, &live, disks, memory)?.to_xml();
     let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
@@ -34,6 +37,24 @@ pub(super) fn switch(
         flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
     }
     domain.create_snapshot_xml(&xml, flags).map(drop).map_err(of_vm(vm))
+}
+
+/// Refuses when the path of an open disk leads to another file by now.
+///
+/// QEMU opens images again by their path whenever what it may do with them changes (the old top of a snapshot becomes
+/// read-only, a migration fails at its end). A file that took the name of an open one would then be taken for it,
+/// silently: with the overlay under the old name, QEMU 7.2 took the overlay for its own backing file.
+pub(super) fn check_names(vm: Uuid, live: &LiveDomain) -> Result<()> {
+    let Some(pid) = process::find(vm) else { return Ok(()) };
+    for disk in live.disks.iter().filter(|disk| !disk.cd) {
+        let Some(path) = &disk.path else { continue };
+        if process::has_open(pid, path) == Some(false) {
+            let text =
+                format!("{} is not the file that the guest opened under this name", path.display());
+            return Err(DriverError::new(Kind::BadState, vm.to_string(), text));
+        }
+    }
+    Ok(())
 }
 
 /// Every disk is named: libvirt makes overlays of its own for disks that a disk-only snapshot leaves out.
@@ -52,8 +73,12 @@ fn snapshot_xml(
     let target = |disk: &SnapshotDisk| target_name(acceleration, DiskKind::Disk, disk.position);
     for disk in disks {
         let present = live.disk(&target(disk));
-        if !present.is_some_and(|present| !present.cd && present.path.is_some()) {
+        let Some(path) = present.filter(|disk| !disk.cd).and_then(|disk| disk.path.as_ref()) else {
             return Err(invalid(vm, format!("the domain has no disk {}", disk.position)));
+        };
+        if *path == disk.overlay {
+            let text = format!("{} is what the guest has open already", path.display());
+            return Err(invalid(vm, text));
         }
     }
     let mut list = Element::new("disks");

@@ -181,10 +181,13 @@ pub(super) fn state(domain: &Domain, vm: Uuid) -> Result<Option<DomainState>> {
     })
 }
 
-/// Both sides of a migration, and a restored domain, are "paused for migration". The source has a job with figures, the
-/// target one without, the restored domain none.
+/// Both sides of a migration, and a restored domain, are "paused for migration". libvirt refuses to tell the target about
+/// its job, and says so; nowhere else does it tell which side this is.
 fn is_incoming(domain: &Domain) -> bool {
-    matches!(ffi::job(domain), Ok(Some(job)) if job.total == 0)
+    match ffi::job(domain) {
+        Ok(_) => false,
+        Err(error) => error.code().is(ErrorNumber::OperationUnsupported),
+    }
 }
 
 /// Which of the disks' files refuse direct I/O.

@@ -12,6 +12,7 @@ use virt::connect::Connect;
 use virt::domain::{Domain, MigrateParameters};
 use virt_sys as sys;
 
+use super::disks::check_names;
 use super::lifecycle::{get, lookup, state};
 use crate::domain_xml::target_name;
 use crate::failure::{invalid, malformed, of_vm};
@@ -25,6 +26,7 @@ pub(super) fn migrate(connection: &Connect, spec: &MigrationSpec) -> Result<()> 
         .map_err(of_vm(vm))?;
     // The migratable form leaves out the console's port, which tells the address as well.
     let live = super::lifecycle::live(&domain, vm)?;
+    check_names(vm, &live)?;
     let order = order(spec, &live, &xml)?;
     match domain.migrate_to_uri3(Some(&spec.target_uri), order.parameters, order.flags) {
         Ok(()) => Ok(()),

@@ -85,19 +85,18 @@ impl LibvirtHypervisor {
     ) -> Result<T> {
         let (subject, deadline) = (subject.to_string(), deadline(limit));
         let operation = Arc::new(operation);
-        let mut again = true;
-        loop {
-            let operation = Arc::clone(&operation);
-            let outcome =
-                self.once(Lane::Short, &subject, deadline, move |link| operation(link)).await?;
-            match outcome {
-                Outcome::Done(result) => return result,
-                Outcome::Broken(error) if again => {
-                    tracing::debug!(subject, %error, "repeated on a new connection");
-                    again = false;
-                }
-                Outcome::Broken(error) => return Err(broken(&subject, &error)),
+        let link = self.connection.get(deadline, None).await?;
+        let first = Arc::clone(&operation);
+        match self.once(&subject, deadline, link.connection, move |link| first(link)).await? {
+            Outcome::Done(result) => return result,
+            Outcome::Broken(error) => {
+                tracing::debug!(subject, %error, "repeated on a new connection");
             }
+        }
+        let link = self.connection.get(deadline, Some(link.number)).await?;
+        match self.once(&subject, deadline, link.connection, move |link| operation(link)).await? {
+            Outcome::Done(result) => result,
+            Outcome::Broken(error) => Err(broken(&subject, &error)),
         }
     }
 
@@ -108,8 +107,9 @@ impl LibvirtHypervisor {
         limit: Duration,
         operation: impl FnOnce(&Connect) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let subject = vm.to_string();
-        match self.once(Lane::Short, &subject, deadline(limit), operation).await? {
+        let (subject, deadline) = (vm.to_string(), deadline(limit));
+        let link = self.connection.get(deadline, None).await?;
+        match self.once(&subject, deadline, link.connection, operation).await? {
             Outcome::Done(result) => result,
             Outcome::Broken(error) => Err(broken(&subject, &error)),
         }
@@ -117,13 +117,13 @@ impl LibvirtHypervisor {
 
     async fn once<T: Send + 'static>(
         &self,
-        lane: Lane,
         subject: &str,
         deadline: Instant,
+        connection: Connect,
         operation: impl FnOnce(&Connect) -> Result<T> + Send + 'static,
     ) -> Result<Outcome<T>> {
-        let connection = self.connection.get(deadline).await?;
-        self.calls.run(lane, subject, deadline, move || attempt(&connection, operation)).await
+        let call = move || attempt(&connection, operation);
+        self.calls.run(Lane::Short, subject, deadline, call).await
     }
 
     /// Runs a long operation; shortly before the limit it is given up, so that its outcome is known.
@@ -135,7 +135,7 @@ impl LibvirtHypervisor {
     ) -> Result<T> {
         let (subject, end) = (vm.to_string(), deadline(limit));
         let give_up = end - GIVE_UP_MAX.min(limit / 4);
-        let connection = self.connection.get(give_up).await?;
+        let connection = self.connection.get(give_up, None).await?.connection;
         let call = move || attempt(&connection, operation);
         let mut pending = self.calls.start(Lane::Long, &subject, give_up, call).await?;
         let outcome = match pending.wait(give_up).await {

@@ -34,6 +34,9 @@ done
 grep -q '^libvirt-qemu:' /etc/group || echo 'libvirt-qemu:x:64055:' >> /etc/group
 grep -q '^kvm:' /etc/group || echo 'kvm:x:64054:' >> /etc/group
 grep -q '^libvirt-qemu:' /etc/passwd || echo 'libvirt-qemu:x:64055:64055::/:/bin/false' >> /etc/passwd
+# libvirt looks its own host's name up, and waits for name servers otherwise.
+echo "127.0.0.1 localhost $2" > "$1/hosts"
+mount --bind "$1/hosts" /etc/hosts
 mount -t tmpfs tmpfs /run
 mount -t sysfs sysfs /sys
 mkdir -p "$1/dev"
@@ -98,7 +101,8 @@ impl Host {
         let daemon = format!(
             "host_uuid = \"00000000-0000-4000-8000-0000000000{number:02}\"\n\
              unix_sock_dir = \"{}\"\nunix_sock_group = \"root\"\nauth_unix_rw = \"none\"\n\
-             auth_tcp = \"none\"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\n",
+             auth_tcp = \"none\"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\n\
+             keepalive_interval = 1\nkeepalive_count = 3\n",
             dir.join("sock").display()
         );
         fs::write(config.join("libvirtd.conf"), daemon).expect("a file");
@@ -170,11 +174,6 @@ impl Host {
             found.is_some()
         });
         found.expect("it was waited for")
-    }
-
-    /// The host's directory.
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// First process of the host's namespaces, as the test sees it: the only child of `unshare`.
