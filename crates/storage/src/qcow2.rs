@@ -55,6 +55,8 @@ pub struct Header {
     pub cluster_bits: u32,
     /// The image below, if this is an overlay.
     pub backing: Option<Backing>,
+    /// `backing` is the truth. Otherwise the header is too damaged to tell, and any image may be the one below.
+    pub backing_known: bool,
     /// Not closed properly with lazy reference counts; QEMU repairs that when it opens the image for writing.
     pub dirty: bool,
     /// QEMU found damage and marked the image; it opens read-only only, until repaired.
@@ -148,10 +150,12 @@ fn parse_into(first: &[u8], file_bytes: u64, header: &mut Header) -> Option<()> 
     };
     let (at, length) = (bytes.u64(8)?, bytes.u32(16)?);
     if at == 0 || length == 0 {
+        header.backing_known = true;
         return Some(());
     }
     let name = backing_name(first, at, length, header)?;
     let format = backing_format(&bytes, header_bytes, at);
+    header.backing_known = name.is_some();
     header.backing = name.map(|name| Backing { name, format });
     Some(())
 }
@@ -367,10 +371,12 @@ mod tests {
         file.write_all_at(&0b11u64.to_be_bytes(), 72).expect("writable");
         let header = read(&file).expect("readable");
         assert!(header.dirty && header.corrupt && named(&header, "corrupt"));
+        assert!(header.backing_known);
         file.write_all_at(&(1u64 << 40).to_be_bytes(), 72).expect("writable");
         assert!(named(&read(&file).expect("readable"), "unknown incompatible"));
         file.set_len(100).expect("cut");
         assert!(named(&read(&file).expect("readable"), "cut short"));
+        assert!(!read(&file).expect("readable").backing_known);
         file.set_len(0).expect("cut");
         assert!(named(&read(&file).expect("readable"), "cut short"));
     }

@@ -1,6 +1,7 @@
 //! Tidying: base images that no overlay needs, files and notes that interrupted operations left.
 //!
-//! Invariants: a base image goes only under its lock, closed, and when every overlay of the repository could be read;
+//! Invariants: a base image goes only under its lock, closed, and when every image of the repository could tell what it
+//! lies on;
 //! what a running operation is making is protected by its volume's lock. On a file server a listing may be older than
 //! another host's fork, so a base that changed lately stays for now.
 
@@ -31,6 +32,10 @@ impl Work {
             }
         }
         let mut collected = Collected::default();
+        if let Err(error) = self.refuse_unknown_overlays() {
+            tracing::warn!(sr = %self.repository.sr, %error, "no base image was removed");
+            return Ok(collected);
+        }
         // Removing one base may leave the one below it without overlays.
         loop {
             let mut removed = false;

@@ -52,6 +52,15 @@ impl Temporary<'_> {
     }
 }
 
+/// Which images lie on which.
+#[derive(Debug, Default)]
+pub(super) struct Overlays {
+    /// Every overlay with what it lies on.
+    known: Vec<(VolumeFile, VolumeFile)>,
+    /// Images too damaged to tell.
+    unknown: Vec<String>,
+}
+
 /// A volume's file, open, with its header where it has one.
 pub(super) struct Opened {
     pub(super) place: VolumeFile,
@@ -271,20 +280,16 @@ impl Work {
         Ok(())
     }
 
-    /// Volumes that are overlays of `place`, by name.
+    /// Volumes that are overlays of `place`.
     pub(super) fn children(&self, place: &VolumeFile) -> Result<Vec<VolumeFile>> {
-        let mut children = Vec::new();
-        for (child, parent) in self.overlays()? {
-            if parent.volume == place.volume {
-                children.push(child);
-            }
-        }
-        Ok(children)
+        let overlays = self.overlays()?.known.into_iter();
+        let children = overlays.filter(|(_, parent)| parent.volume == place.volume);
+        Ok(children.map(|(child, _)| child).collect())
     }
 
-    /// Every overlay with what it lies on.
-    pub(super) fn overlays(&self) -> Result<Vec<(VolumeFile, VolumeFile)>> {
-        let mut overlays = Vec::new();
+    /// Who lies on whom.
+    pub(super) fn overlays(&self) -> Result<Overlays> {
+        let mut overlays = Overlays::default();
         for place in self.repository.files()? {
             if place.format != DiskFormat::Qcow2 {
                 continue;
@@ -293,14 +298,29 @@ impl Work {
             let header = match File::open(&path).and_then(|file| qcow2::read(&file)) {
                 Ok(header) => header,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                // Unknown is never "no overlay": what it may lie on must stay.
                 Err(error) => return Err(io_at("read", &path)(error)),
             };
+            if !header.backing_known {
+                overlays.unknown.push(place.name.clone());
+            }
             if let Some(parent) = header.backing.as_ref().and_then(|b| self.parent_of(b)) {
-                overlays.push((place, parent));
+                overlays.known.push((place, parent));
             }
         }
         Ok(overlays)
+    }
+
+    /// Refuses to remove a base while an image is too damaged to tell what it lies on: salvage may need the base.
+    pub(super) fn refuse_unknown_overlays(&self) -> Result<()> {
+        let unknown = self.overlays()?.unknown;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "base images stay while the damaged {} may lie on them; repair or remove these first",
+            listed(&unknown)
+        );
+        Err(self.repository.error(Kind::InUse, detail))
     }
 
     pub(super) fn volume_destroy(&self, volume: Uuid) -> Result<()> {
@@ -312,6 +332,9 @@ impl Work {
             if !children.is_empty() {
                 let detail = format!("volume {volume} is what {} lie on", listed(&children));
                 return Err(self.repository.error(Kind::InUse, detail));
+            }
+            if self.refuse_base(volume).is_err() {
+                self.refuse_unknown_overlays()?;
             }
             image_lock::check(&opened.file, &opened.path, Use::Remove)?;
             self.faults.step("destroy: checked")?;

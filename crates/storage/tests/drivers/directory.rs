@@ -183,6 +183,28 @@ async fn damaged_and_hostile_images_are_listed_with_the_reason_and_never_attache
 }
 
 #[tokio::test]
+async fn bases_stay_while_a_damaged_image_may_lie_on_them() {
+    let bench = Bench::new().await;
+    let (driver, sr, v, base) = (&bench.driver, &bench.sr, Uuid::new_v4(), Uuid::new_v4());
+    driver.volume_create(sr, &volume_spec(v, 1 << 20), LIMIT).await.expect("create");
+    let copy = volume_spec(Uuid::new_v4(), 0);
+    driver.volume_fork(sr, v, base, &copy, LIMIT).await.expect("snapshot");
+    driver.volume_destroy(sr, v, LIMIT).await.expect("destroy");
+    let (path, _) = bench.path(copy.volume).await;
+    let header = std::fs::read(&path).expect("readable");
+    let file = std::fs::File::options().write(true).open(&path).expect("writable");
+    file.write_all_at(&[0; 512], 0).expect("writable");
+    assert!(driver.collect(sr, LIMIT).await.expect("collect").volumes.is_empty());
+    let error = driver.volume_destroy(sr, base, LIMIT).await.expect_err("kept");
+    assert!(error.kind == Kind::InUse && error.detail.contains("damaged"), "{error}");
+    // Salvage puts the header back, and the data are whole.
+    file.write_all_at(&header[..512], 0).expect("writable");
+    driver.volume_attach(sr, copy.volume, true, LIMIT).await.expect("attach");
+    driver.volume_destroy(sr, copy.volume, LIMIT).await.expect("destroy");
+    assert_eq!(driver.collect(sr, LIMIT).await.expect("collect").volumes, [base]);
+}
+
+#[tokio::test]
 async fn damaged_notes_take_the_label_away_and_unknown_fields_survive() {
     let bench = Bench::new().await;
     let (driver, sr, volume) = (&bench.driver, &bench.sr, Uuid::new_v4());
