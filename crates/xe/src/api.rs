@@ -3,6 +3,9 @@
 //! Not here: sockets, TLS, sessions (`transport`). The session is the transport's business: commands never pass one.
 //! Tests put a fake behind this trait.
 
+use std::io::{Read, Write};
+
+use crate::command_line::Globals;
 use crate::failure::CallError;
 
 /// A value as JSON-RPC carries it: references and dates are strings, sets are arrays, maps are objects.
@@ -43,6 +46,26 @@ pub trait Api {
 
     /// The reference of the session itself, for `session.get_this_host` and the like.
     fn session(&mut self) -> Result<String, CallError>;
+
+    /// Streams what `target` (a path with its query, without the session) gives.
+    fn download(
+        &mut self,
+        target: &str,
+        into: &mut dyn Write,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError>;
+
+    /// Streams `from` to `target`; `length` where it is known.
+    fn upload(
+        &mut self,
+        target: &str,
+        from: &mut dyn Read,
+        length: Option<u64>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError>;
+
+    /// A second pool, for a migration that leaves this one.
+    fn another(&mut self, globals: Globals) -> Box<dyn Api>;
 
     /// Leaves: logs out where a login happened. Errors do not matter any more.
     fn close(&mut self) {}

@@ -5,6 +5,7 @@
 
 mod direct;
 mod event_wait;
+mod files;
 mod host;
 mod host_pool;
 mod install;
@@ -26,6 +27,7 @@ pub(crate) type Run = fn(&mut Context<'_, '_>) -> Result<(), Failure>;
 /// Every command with a function of its own.
 const FUNCTIONS: &[&[(&str, Run)]] = &[
     event_wait::COMMANDS,
+    files::COMMANDS,
     host::COMMANDS,
     host_pool::COMMANDS,
     install::COMMANDS,

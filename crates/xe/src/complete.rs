@@ -332,7 +332,8 @@ _xe() {
         if (( ${#found[@]} > 1 )) && [[ -n "$about" ]]; then
             out+=( "$text  ($about)" )
         else
-            out+=( "$(printf '%q' "$text")" )
+            [[ "$text" == *[!A-Za-z0-9_.,/@%+=:-]* ]] && text="$(printf '%q' "$text")"
+            out+=( "$text" )
         fi
     done
     COMPREPLY=( "${out[@]}" )

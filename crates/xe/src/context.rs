@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::api::{Api, Fields, NULL_REF, Value, is_uuid, s, text_of};
 use crate::command_line::Params;
 use crate::failure::{CallError, Failure};
+use crate::local;
 use crate::output::Out;
 use crate::quantity;
 use crate::task;
@@ -158,7 +159,26 @@ impl<'a, 't> Context<'a, 't> {
     /// The host that answers this session; on the unix socket, this machine.
     pub(crate) fn this_host(&mut self) -> Result<String, Failure> {
         let session = self.api.session()?;
-        self.call_text("session.get_this_host", vec![s(session)])
+        match self.api.call("session.get_this_host", vec![s(session)]) {
+            Ok(host) => Ok(text_of(&host)),
+            // Root on the socket has no session record; the machine knows itself by its configuration and its name.
+            Err(CallError::Api { code, params }) => {
+                let known = local::names();
+                let hosts =
+                    self.api.records("host", Some(&["name_label", "hostname", "address"]))?;
+                let is_me = |fields: &Fields| {
+                    let text = |name: &str| fields.get(name).map(text_of).unwrap_or_default();
+                    let own = [text("address"), text("hostname"), text("name_label")];
+                    own.iter().any(|n| !n.is_empty() && known.contains(n))
+                };
+                let mut mine = hosts.iter().filter(|(_, f)| is_me(f));
+                match (mine.next(), mine.next(), hosts.as_slice()) {
+                    (Some((host, _)), None, _) | (None, None, [(host, _)]) => Ok(host.clone()),
+                    _ => Err(CallError::Api { code, params }.into()),
+                }
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 
     // ---- parameters

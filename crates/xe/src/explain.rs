@@ -214,7 +214,7 @@ pub(crate) fn api_error(
     mut api: Option<&mut dyn Api>,
 ) -> Vec<String> {
     if code == "SESSION_AUTHENTICATION_FAILED" {
-        let nobody = params.first().is_none_or(String::is_empty);
+        let nobody = params.first().is_some_and(String::is_empty);
         let text =
             if nobody { "Username/password must be specified" } else { "Authentication failed" };
         return vec![text.to_owned(), "For usage run: 'xe help'".to_owned()];

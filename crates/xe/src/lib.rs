@@ -17,13 +17,17 @@ mod dispatch;
 mod explain;
 mod failure;
 mod help;
+mod http;
 mod interrupt;
+mod kept_fields;
+mod local;
 mod output;
 mod pasted;
 mod quantity;
 mod record;
 mod tables;
 mod task;
+mod transfer;
 mod transport;
 mod trust;
 

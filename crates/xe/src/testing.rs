@@ -145,6 +145,33 @@ impl Api for Fake {
     fn session(&mut self) -> Result<String, CallError> {
         Ok(String::new())
     }
+
+    fn download(
+        &mut self,
+        target: &str,
+        into: &mut dyn std::io::Write,
+        _progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        self.calls.borrow_mut().push(format!("GET {target}"));
+        into.write_all(b"data").map_err(|e| CallError::Broken(e.to_string()))
+    }
+
+    fn upload(
+        &mut self,
+        target: &str,
+        from: &mut dyn std::io::Read,
+        _length: Option<u64>,
+        _progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        let mut data = String::new();
+        from.read_to_string(&mut data).map_err(|e| CallError::Broken(e.to_string()))?;
+        self.calls.borrow_mut().push(format!("PUT {target} {data}"));
+        Ok(())
+    }
+
+    fn another(&mut self, _globals: crate::Globals) -> Box<dyn Api> {
+        Box::new(self.clone())
+    }
 }
 
 /// What one run of `xe` printed.

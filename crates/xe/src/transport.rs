@@ -4,7 +4,7 @@
 //! local root by socket credentials), so no login is needed: the session parameter is the empty string. Elsewhere the
 //! first call logs in, and `close` logs out. Servers are tried in order (S2-18).
 //!
-//! Not here: whom to trust (`trust`).
+//! Not here: the bytes of HTTP (`http`), whom to trust (`trust`).
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -12,12 +12,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-
 use crate::api::{Api, Fields, Value, s, text_of};
 use crate::command_line::Globals;
 use crate::failure::CallError;
-use crate::trust;
+use crate::http::{Stream, TICK, Waits, Wire};
+use crate::transfer::{End, Transfer};
+use crate::{kept_fields, trust};
 
 /// Where `holdfastd` listens for root on the host itself.
 pub(crate) const SOCKET: &str = "/run/holdfast/api.sock";
@@ -27,31 +27,6 @@ const PORT: u16 = 443;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for one answer: the server promises 30 s (design section 8), plus the way.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
-/// After this long the person is told what is waited for (S2-6).
-const QUIET: Duration = Duration::from_secs(2);
-/// Largest answer that is read: 5,000 VMs are about 20 MiB.
-const MAX_ANSWER: usize = 512 << 20;
-/// Largest HTTP head.
-const MAX_HEAD: usize = 64 << 10;
-
-/// Something to read from and write to with time limits.
-trait Stream: Read + Write {
-    fn limit_waits(&mut self, limit: Option<Duration>) -> io::Result<()>;
-}
-
-impl Stream for UnixStream {
-    fn limit_waits(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(limit)?;
-        self.set_write_timeout(limit)
-    }
-}
-
-impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
-    fn limit_waits(&mut self, limit: Option<Duration>) -> io::Result<()> {
-        self.sock.set_read_timeout(limit)?;
-        self.sock.set_write_timeout(limit)
-    }
-}
 
 /// Where a connection goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +38,14 @@ pub(crate) enum Server {
 }
 
 impl Server {
+    fn host_header(&self) -> String {
+        match self {
+            Server::Tls(host, _) if host.contains(':') => format!("[{host}]"),
+            Server::Tls(host, _) => host.clone(),
+            Server::Local(_) => "localhost".to_owned(),
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Server::Local(path) => path.clone(),
@@ -274,11 +257,64 @@ impl Transport {
     }
 
     fn host_header(&self) -> String {
-        match self.connection.as_ref().map(|c| &c.server) {
-            Some(Server::Tls(host, _)) if host.contains(':') => format!("[{host}]"),
-            Some(Server::Tls(host, _)) => host.clone(),
-            _ => "localhost".to_owned(),
+        self.connection.as_ref().map_or_else(|| "localhost".to_owned(), |c| c.server.host_header())
+    }
+
+    /// One transfer on a connection of its own; follows one redirect to the host that has the data.
+    fn transfer(
+        &mut self,
+        verb: &'static str,
+        target: &str,
+        mut from: Option<(&mut dyn Read, Option<u64>)>,
+        into: &mut dyn Write,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        let session = self.session_param()?;
+        let joint = if target.contains('?') { '&' } else { '?' };
+        let mut target = format!("{target}{joint}session_id={session}");
+        let mut server = match &self.connection {
+            Some(connection) => connection.server.clone(),
+            None => {
+                self.connect()?;
+                self.connection.as_ref().map_or(Server::Local(SOCKET.into()), |c| c.server.clone())
+            }
+        };
+        for _ in 0..=1 {
+            let mut stream =
+                open(&server, &self.globals, CONNECT_TIMEOUT).map_err(|e| match e {
+                    OpenError::Untrusted(text) => CallError::Untrusted(text),
+                    OpenError::Io(e) => CallError::Unreachable(format!("{}: {e}", server.name())),
+                })?;
+            let transfer = Transfer {
+                verb,
+                target: &target,
+                from: from.as_mut().map(|(r, l)| (&mut **r as &mut dyn Read, *l)),
+                into: &mut *into,
+                progress: &mut *progress,
+            };
+            match transfer.run(&mut *stream, &server.host_header()) {
+                Ok(End::Done) => return Ok(()),
+                Ok(End::Elsewhere(address)) => {
+                    let rest = address.strip_prefix("https://").ok_or_else(|| {
+                        CallError::Broken(format!(
+                            "{verb}: a redirect to {address} is not followed"
+                        ))
+                    })?;
+                    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                    let (host, port) = split_port(host);
+                    server = Server::Tls(host, port.or(self.globals.port).unwrap_or(PORT));
+                    path.clone_into(&mut target);
+                }
+                Err(Wire::Closed) => {
+                    return Err(CallError::Broken("the transfer broke off".to_owned()));
+                }
+                Err(Wire::Timeout) => {
+                    return Err(CallError::Broken("the transfer stood still".to_owned()));
+                }
+                Err(Wire::Bad(text)) => return Err(CallError::Broken(text)),
+            }
         }
+        Err(CallError::Broken("the transfer was sent from host to host".to_owned()))
     }
 
     fn send_and_read(
@@ -309,202 +345,6 @@ impl Transport {
 fn is_read(method: &str) -> bool {
     let name = method.rsplit('.').next().unwrap_or(method);
     name.starts_with("get_") || method == "event.from"
-}
-
-/// Why an exchange broke.
-enum Wire {
-    Closed,
-    Timeout,
-    Bad(String),
-}
-
-impl From<io::Error> for Wire {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Wire::Timeout,
-            io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::UnexpectedEof => Wire::Closed,
-            _ => Wire::Bad(error.to_string()),
-        }
-    }
-}
-
-/// One request and its answer, with the clock at hand.
-struct Waits<'w> {
-    method: &'w str,
-    start: Instant,
-    end: Instant,
-    server: String,
-    notice: &'w mut dyn FnMut(&str),
-    noticed: &'w mut bool,
-}
-
-impl Waits<'_> {
-    fn talk(mut self, stream: &mut dyn Stream, message: &[u8]) -> Result<(Vec<u8>, bool), Wire> {
-        stream.limit_waits(Some(self.end.saturating_duration_since(Instant::now()).max(TICK)))?;
-        stream.write_all(message)?;
-        stream.flush()?;
-        let mut buffer = Vec::with_capacity(64 << 10);
-        let head_end = loop {
-            if let Some(at) = find(&buffer, b"\r\n\r\n") {
-                break at;
-            }
-            if buffer.len() > MAX_HEAD {
-                return Err(Wire::Bad("the answer's head is too long".to_owned()));
-            }
-            if self.fill(stream, &mut buffer)? == 0 {
-                return Err(Wire::Closed);
-            }
-        };
-        let head = Head::parse(&buffer[..head_end])?;
-        let mut rest = buffer.split_off(head_end + 4);
-        let body = match head.length {
-            Length::Known(length) => {
-                if length > MAX_ANSWER {
-                    return Err(Wire::Bad("the answer is too long".to_owned()));
-                }
-                rest.reserve(length.saturating_sub(rest.len()));
-                while rest.len() < length {
-                    if self.fill(stream, &mut rest)? == 0 {
-                        return Err(Wire::Closed);
-                    }
-                }
-                rest.truncate(length);
-                rest
-            }
-            Length::Chunked => self.chunks(stream, rest)?,
-            Length::UntilClosed => {
-                while self.fill(stream, &mut rest)? > 0 {}
-                rest
-            }
-        };
-        if head.status != 200 {
-            let text = String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
-            return Err(Wire::Bad(format!("HTTP status {} {}", head.status, text.trim())));
-        }
-        Ok((body, head.keep))
-    }
-
-    fn chunks(&mut self, stream: &mut dyn Stream, mut raw: Vec<u8>) -> Result<Vec<u8>, Wire> {
-        let mut body = Vec::new();
-        let mut at = 0;
-        loop {
-            let line_end = loop {
-                if let Some(end) = find(&raw[at..], b"\r\n") {
-                    break at + end;
-                }
-                if self.fill(stream, &mut raw)? == 0 {
-                    return Err(Wire::Closed);
-                }
-            };
-            let text = String::from_utf8_lossy(&raw[at..line_end]).into_owned();
-            let digits = text.split(';').next().unwrap_or("").trim();
-            let size = usize::from_str_radix(digits, 16)
-                .ok()
-                .filter(|n| body.len().saturating_add(*n) <= MAX_ANSWER)
-                .ok_or_else(|| Wire::Bad("a chunk's size makes no sense".to_owned()))?;
-            at = line_end + 2;
-            while raw.len() < at + size + 2 {
-                if self.fill(stream, &mut raw)? == 0 {
-                    return Err(Wire::Closed);
-                }
-            }
-            body.extend_from_slice(&raw[at..at + size]);
-            at += size + 2;
-            if size == 0 {
-                return Ok(body);
-            }
-        }
-    }
-
-    /// Reads some more; speaks up once after two seconds, gives up at the end.
-    fn fill(&mut self, stream: &mut dyn Stream, buffer: &mut Vec<u8>) -> Result<usize, Wire> {
-        let before = buffer.len();
-        buffer.resize(before + (256 << 10), 0);
-        let count = loop {
-            let now = Instant::now();
-            if now >= self.end {
-                buffer.truncate(before);
-                return Err(Wire::Timeout);
-            }
-            let quiet_until = self.start + QUIET;
-            let next = if now < quiet_until { quiet_until.min(self.end) } else { self.end };
-            stream.limit_waits(Some(next.saturating_duration_since(now).max(TICK)))?;
-            match stream.read(&mut buffer[before..]) {
-                Ok(count) => break count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e)
-                    if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-                {
-                    if self.start.elapsed() >= QUIET && !std::mem::replace(self.noticed, true) {
-                        let waited = self.start.elapsed().as_secs();
-                        (self.notice)(&format!(
-                            "Waiting for {} to answer {} since {waited} s\n",
-                            self.server, self.method
-                        ));
-                    }
-                }
-                // A peer that skips TLS's farewell has still said all it had to say.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break 0,
-                Err(e) => return Err(e.into()),
-            }
-        };
-        buffer.truncate(before + count);
-        Ok(count)
-    }
-}
-
-/// A time limit of zero would mean none.
-const TICK: Duration = Duration::from_millis(1);
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
-}
-
-enum Length {
-    Known(usize),
-    Chunked,
-    UntilClosed,
-}
-
-struct Head {
-    status: u16,
-    length: Length,
-    keep: bool,
-}
-
-impl Head {
-    fn parse(bytes: &[u8]) -> Result<Self, Wire> {
-        let text = String::from_utf8_lossy(bytes);
-        let mut lines = text.split("\r\n");
-        let status = lines
-            .next()
-            .filter(|l| l.starts_with("HTTP/1."))
-            .and_then(|l| l.split(' ').nth(1))
-            .and_then(|code| code.parse().ok())
-            .ok_or_else(|| Wire::Bad("the server does not speak HTTP".to_owned()))?;
-        let mut head = Head { status, length: Length::UntilClosed, keep: true };
-        for line in lines {
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let value = value.trim();
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => {
-                    let length = value
-                        .parse()
-                        .map_err(|_| Wire::Bad("the content length makes no sense".to_owned()))?;
-                    head.length = Length::Known(length);
-                }
-                "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => {
-                    head.length = Length::Chunked;
-                }
-                "connection" if value.eq_ignore_ascii_case("close") => head.keep = false,
-                _ => {}
-            }
-        }
-        head.keep &= !matches!(head.length, Length::UntilClosed);
-        Ok(head)
-    }
 }
 
 enum OpenError {
@@ -568,8 +408,10 @@ fn error_of(error: &Value) -> CallError {
 
 impl Api for Transport {
     fn call(&mut self, method: &str, mut params: Vec<Value>) -> Result<Value, CallError> {
-        let session = self.session_param()?;
-        params.insert(0, s(session));
+        // A few messages are called without a session: they are how one gets a session, or what is left without one.
+        if datamodel::method(method).is_none_or(|(m, _)| m.session()) {
+            params.insert(0, s(self.session_param()?));
+        }
         self.rpc(method, params)
     }
 
@@ -581,18 +423,39 @@ impl Api for Transport {
         let session = self.session_param()?;
         let method = format!("{class}.get_all_records");
         let body = self.exchange(&method, vec![s(session)])?;
-        let mut found = Found { records: Vec::new(), error: None };
-        let seed = Answer { wanted, found: &mut found };
-        let mut reader = serde_json::Deserializer::from_slice(&body);
-        seed.deserialize(&mut reader).map_err(|e| CallError::Broken(format!("{method}: {e}")))?;
-        match found.error {
+        let (records, error) = kept_fields::read(&body, wanted)
+            .map_err(|e| CallError::Broken(format!("{method}: {e}")))?;
+        match error {
             Some(error) => Err(error_of(&error)),
-            None => Ok(found.records),
+            None => Ok(records),
         }
     }
 
     fn session(&mut self) -> Result<String, CallError> {
         self.session_param()
+    }
+
+    fn download(
+        &mut self,
+        target: &str,
+        into: &mut dyn Write,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        self.transfer("GET", target, None, into, progress)
+    }
+
+    fn upload(
+        &mut self,
+        target: &str,
+        from: &mut dyn Read,
+        length: Option<u64>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        self.transfer("PUT", target, Some((from, length)), &mut io::sink(), progress)
+    }
+
+    fn another(&mut self, globals: Globals) -> Box<dyn Api> {
+        Box::new(Self::new(globals, Box::new(|_| {})))
     }
 
     fn close(&mut self) {
@@ -601,108 +464,6 @@ impl Api for Transport {
         {
             let _ = self.rpc("session.logout", vec![s(session)]);
         }
-    }
-}
-
-// ---- reading only the wanted fields of get_all_records: most of the answer is skipped without allocating
-
-struct Found {
-    records: Vec<(String, Fields)>,
-    error: Option<Value>,
-}
-
-struct Answer<'a> {
-    wanted: Option<&'a [&'a str]>,
-    found: &'a mut Found,
-}
-
-impl<'de> DeserializeSeed<'de> for Answer<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Answer<'_> {
-    type Value = ();
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON-RPC answer")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match key.as_ref() {
-                "result" => map.next_value_seed(Records {
-                    wanted: self.wanted,
-                    records: &mut self.found.records,
-                })?,
-                "error" => {
-                    let error: Value = map.next_value()?;
-                    self.found.error = (!error.is_null()).then_some(error);
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Records<'a> {
-    wanted: Option<&'a [&'a str]>,
-    records: &'a mut Vec<(String, Fields)>,
-}
-
-impl<'de> DeserializeSeed<'de> for Records<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Records<'_> {
-    type Value = ();
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("records by reference")
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(reference) = map.next_key::<String>()? {
-            let fields = map.next_value_seed(Record { wanted: self.wanted })?;
-            self.records.push((reference, fields));
-        }
-        Ok(())
-    }
-}
-
-struct Record<'a> {
-    wanted: Option<&'a [&'a str]>,
-}
-
-impl<'de> DeserializeSeed<'de> for Record<'_> {
-    type Value = Fields;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Fields, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Record<'_> {
-    type Value = Fields;
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a record")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Fields::new();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if self.wanted.is_none_or(|w| name == "uuid" || w.contains(&name.as_ref())) {
-                fields.insert(name.into_owned(), map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(fields)
     }
 }
 
