@@ -123,7 +123,8 @@ pub fn up(layout: &Layout, options: &Options) -> Result<Lab> {
             lab.hosts.iter().map(|host| scope.spawn(|| host_begin(layout, &lab, host))).collect();
         boots.into_iter().try_for_each(|boot| boot.join().expect("booting a host does not panic"))
     })?;
-    report.step(&format!("{} hosts are on and their libvirt answers", lab.hosts.len()));
+    let names: Vec<_> = lab.hosts.iter().map(|h| h.name.as_str()).collect();
+    report.step(&format!("on, and libvirt answers: {}", names.join(" ")));
     host_files::capabilities_keep(layout, "h1")?;
     // The state is complete for every other command from here on.
     drop(lock);

@@ -34,13 +34,13 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     /// Raw image, 40 MiB, mostly holes.
-    pub(crate) raw: PathBuf,
+    raw: PathBuf,
     /// The same as qcow2, compressed.
     pub(crate) qcow2: PathBuf,
 }
 
 /// Bytes of the whole image.
-pub(crate) const IMAGE_BYTES: u64 = 40 * MIB;
+const IMAGE_BYTES: u64 = 40 * MIB;
 const MIB: u64 = 1 << 20;
 const SECTOR_BYTES: u64 = 512;
 const BOOT_PARTITION: Partition =

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-use crate::guest::{IMAGE_BYTES, Image};
+use crate::guest::Image;
 use crate::packages::{self, say};
 
 /// Why no lab can be made here, if so.
@@ -145,13 +145,10 @@ impl Lab {
     pub(super) fn guests_make(&self, image: &Image) -> anyhow::Result<Vec<Guest>> {
         let hosts = self.status()?.hosts;
         let first = &hosts.first().context("the lab has hosts")?.name;
-        // /srv/iso is one directory of the lab that every host sees.
-        let inside = "/srv/iso/holdfast-guest.raw";
-        let outside = format!("/var/tmp/holdfast-lab/{}/iso/holdfast-guest.raw", self.name);
-        std::fs::copy(&image.raw, &outside).with_context(|| format!("copying to {outside}"))?;
         let sr = self.xe(first, &["sr-list", "name-label=shared", "--minimal"])?;
         let network = self.xe(first, &["network-list", "bridge=xenbr0", "--minimal"])?;
         ensure!(!sr.is_empty() && !network.is_empty(), "the pool lacks its SR or network");
+        let golden = self.disk_bring(first, image, &sr)?;
         let mut guests = Vec::new();
         for (number, host) in hosts.iter().enumerate() {
             let guest = Guest {
@@ -159,12 +156,32 @@ impl Lab {
                 host: host.name.clone(),
                 mac: format!("02:48:46:9e:01:{:02x}", number + 1),
             };
-            self.guest_make(first, &guest, &sr, &network, inside)
+            self.guest_make(first, &guest, &sr, &network, &golden)
                 .with_context(|| format!("creating {}", guest.name))?;
             say(&format!("{} runs on {}", guest.name, guest.host));
             guests.push(guest);
         }
         Ok(guests)
+    }
+
+    /// Puts the image into the shared SR's directory and lets the pool find it there; returns the VDI.
+    fn disk_bring(&self, at: &str, image: &Image, sr: &str) -> anyhow::Result<String> {
+        let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+            .context("asking the kernel for a uuid")?;
+        let vdi = uuid.trim();
+        let file =
+            Path::new("/var/tmp/holdfast-lab").join(&self.name).join(format!("shared/{vdi}.qcow2"));
+        std::fs::copy(&image.qcow2, &file)
+            .with_context(|| format!("copying the test guest's disk to {}", file.display()))?;
+        self.xe(at, &["sr-scan", &format!("uuid={sr}")])?;
+        let by_uuid = format!("uuid={vdi}");
+        ensure!(
+            self.xe(at, &["vdi-list", &by_uuid, "--minimal"])? == vdi,
+            "sr-scan did not find {}",
+            file.display()
+        );
+        self.xe(at, &["vdi-param-set", &by_uuid, "name-label=test guest"])?;
+        Ok(vdi.to_owned())
     }
 
     fn guest_make(
@@ -173,38 +190,32 @@ impl Lab {
         guest: &Guest,
         sr: &str,
         network: &str,
-        image: &str,
+        golden: &str,
     ) -> anyhow::Result<()> {
         let xe = |arguments: &[&str]| self.xe(at, arguments);
         let set = |key: &str, value: &str| format!("{key}={value}");
-        let size = IMAGE_BYTES.to_string();
-        let vdi = xe(&[
-            "vdi-create",
+        let vm = xe(&[
+            "vm-install",
+            "template=Other install media",
+            &set("new-name-label", &guest.name),
             &set("sr-uuid", sr),
-            &set("name-label", &guest.name),
-            &set("virtual-size", &size),
-            "type=user",
         ])?;
-        xe(&["vdi-import", &set("uuid", &vdi), &set("filename", image), "format=raw"])?;
-        let vm = xe(&["vm-create", &set("name-label", &guest.name)])?;
+        let vm = set("uuid", &vm);
         let memory = (128_u64 << 20).to_string();
         xe(&[
             "vm-memory-limits-set",
-            &set("uuid", &vm),
+            &vm,
             &set("static-min", &memory),
             &set("dynamic-min", &memory),
             &set("dynamic-max", &memory),
             &set("static-max", &memory),
         ])?;
-        xe(&[
-            "vm-param-set",
-            &set("uuid", &vm),
-            "HVM-boot-policy=BIOS order",
-            "HVM-boot-params:order=c",
-        ])?;
+        xe(&["vm-param-set", &vm, "HVM-boot-policy=BIOS order", "HVM-boot-params:order=c"])?;
+        let vdi = xe(&["vdi-clone", &set("uuid", golden), &set("new-name-label", &guest.name)])?;
+        let of_vm = format!("vm-{vm}");
         xe(&[
             "vbd-create",
-            &set("vm-uuid", &vm),
+            &of_vm,
             &set("vdi-uuid", &vdi),
             "device=0",
             "bootable=true",
@@ -213,12 +224,12 @@ impl Lab {
         ])?;
         xe(&[
             "vif-create",
-            &set("vm-uuid", &vm),
+            &of_vm,
             &set("network-uuid", network),
             "device=0",
             &set("mac", &guest.mac),
         ])?;
-        xe(&["vm-start", &set("uuid", &vm), &set("on", &guest.host)])?;
+        xe(&["vm-start", &vm, &set("on", &guest.host)])?;
         Ok(())
     }
 
