@@ -58,7 +58,8 @@ pub fn units(lab: &Lab) -> Vec<UnitSpec> {
     let unit = |name: &str, program: &Path, arguments: &[&str]| {
         let mut argv = vec![program.display().to_string()];
         argv.extend(arguments.iter().map(|a| (*a).to_owned()));
-        let level = std::env::var("RUST_LOG").ok().map(|level| ("RUST_LOG".to_owned(), level));
+        // How much the daemons log may be chosen when the lab is brought up.
+        let level = std::env::var("HOLDFAST_LOG").ok().map(|l| ("HOLDFAST_LOG".to_owned(), l));
         UnitSpec { name: name.to_owned(), argv, env: level.into_iter().collect() }
     };
     let mut units = vec![

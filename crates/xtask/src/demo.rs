@@ -8,6 +8,7 @@
 //! everything held that the timeline claims. It knows the product by its programs alone: `holdfast-lab` and, inside the
 //! hosts, `xe`.
 
+mod guests;
 mod lab;
 mod one_host;
 mod prober;
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
     let image = guest::build(root, false)?;
     if let Some(why) = lab::impossible() {
         say(&format!("no lab here: {why}; showing one host on its embedded database instead"));
-        return one_host::run(&programs);
+        return one_host::run(root, &programs, &image);
     }
 
     let lab = Lab::new(&programs, &arguments.name);

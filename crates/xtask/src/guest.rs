@@ -35,18 +35,20 @@ pub(crate) struct Arguments {
 pub(crate) struct Image {
     /// Raw image, 40 MiB, mostly holes.
     raw: PathBuf,
-    /// The same as qcow2, compressed.
+    /// The same as qcow2, compressed; what an SR takes.
     pub(crate) qcow2: PathBuf,
 }
 
 /// Bytes of the whole image.
 const IMAGE_BYTES: u64 = 40 * MIB;
+/// Where the counter's area begins on the disk.
+pub(crate) const COUNTER_START_BYTES: u64 = 31 * MIB;
 const MIB: u64 = 1 << 20;
 const SECTOR_BYTES: u64 = 512;
 const BOOT_PARTITION: Partition =
     Partition { kind: 0x06, active: true, start: MIB, bytes: 30 * MIB };
 const COUNTER_PARTITION: Partition =
-    Partition { kind: 0xda, active: false, start: 31 * MIB, bytes: 9 * MIB };
+    Partition { kind: 0xda, active: false, start: COUNTER_START_BYTES, bytes: 9 * MIB };
 /// Changes when this file changes what it makes of the same inputs.
 const RECIPE: &str = "1";
 const KERNEL_META_PACKAGE: &str = "linux-image-cloud-amd64";

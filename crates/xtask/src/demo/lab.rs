@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
+use super::guests;
 use crate::guest::Image;
 use crate::packages::{self, say};
 
@@ -148,7 +149,9 @@ impl Lab {
         let sr = self.xe(first, &["sr-list", "name-label=shared", "--minimal"])?;
         let network = self.xe(first, &["network-list", "bridge=xenbr0", "--minimal"])?;
         ensure!(!sr.is_empty() && !network.is_empty(), "the pool lacks its SR or network");
-        let golden = self.disk_bring(first, image, &sr)?;
+        let at_first = |arguments: &[&str]| self.xe(first, arguments);
+        let shared = Path::new("/var/tmp/holdfast-lab").join(&self.name).join("shared");
+        let golden = guests::disk_bring(&at_first, image, &sr, &shared)?;
         let mut guests = Vec::new();
         for (number, host) in hosts.iter().enumerate() {
             let guest = Guest {
@@ -156,81 +159,18 @@ impl Lab {
                 host: host.name.clone(),
                 mac: format!("02:48:46:9e:01:{:02x}", number + 1),
             };
-            self.guest_make(first, &guest, &sr, &network, &golden)
-                .with_context(|| format!("creating {}", guest.name))?;
+            let wanted = guests::Wanted {
+                name: &guest.name,
+                sr: &sr,
+                golden: &golden,
+                nic: Some((&network, &guest.mac)),
+                on: Some(&guest.host),
+            };
+            guests::make(&at_first, &wanted).with_context(|| format!("creating {}", guest.name))?;
             say(&format!("{} runs on {}", guest.name, guest.host));
             guests.push(guest);
         }
         Ok(guests)
-    }
-
-    /// Puts the image into the shared SR's directory and lets the pool find it there; returns the VDI.
-    fn disk_bring(&self, at: &str, image: &Image, sr: &str) -> anyhow::Result<String> {
-        let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
-            .context("asking the kernel for a uuid")?;
-        let vdi = uuid.trim();
-        let file =
-            Path::new("/var/tmp/holdfast-lab").join(&self.name).join(format!("shared/{vdi}.qcow2"));
-        std::fs::copy(&image.qcow2, &file)
-            .with_context(|| format!("copying the test guest's disk to {}", file.display()))?;
-        self.xe(at, &["sr-scan", &format!("uuid={sr}")])?;
-        let by_uuid = format!("uuid={vdi}");
-        ensure!(
-            self.xe(at, &["vdi-list", &by_uuid, "--minimal"])? == vdi,
-            "sr-scan did not find {}",
-            file.display()
-        );
-        self.xe(at, &["vdi-param-set", &by_uuid, "name-label=test guest"])?;
-        Ok(vdi.to_owned())
-    }
-
-    fn guest_make(
-        &self,
-        at: &str,
-        guest: &Guest,
-        sr: &str,
-        network: &str,
-        golden: &str,
-    ) -> anyhow::Result<()> {
-        let xe = |arguments: &[&str]| self.xe(at, arguments);
-        let set = |key: &str, value: &str| format!("{key}={value}");
-        let vm = xe(&[
-            "vm-install",
-            "template=Other install media",
-            &set("new-name-label", &guest.name),
-            &set("sr-uuid", sr),
-        ])?;
-        let vm = set("uuid", &vm);
-        let memory = (128_u64 << 20).to_string();
-        xe(&[
-            "vm-memory-limits-set",
-            &vm,
-            &set("static-min", &memory),
-            &set("dynamic-min", &memory),
-            &set("dynamic-max", &memory),
-            &set("static-max", &memory),
-        ])?;
-        xe(&["vm-param-set", &vm, "HVM-boot-policy=BIOS order", "HVM-boot-params:order=c"])?;
-        let vdi = xe(&["vdi-clone", &set("uuid", golden), &set("new-name-label", &guest.name)])?;
-        let of_vm = format!("vm-{vm}");
-        xe(&[
-            "vbd-create",
-            &of_vm,
-            &set("vdi-uuid", &vdi),
-            "device=0",
-            "bootable=true",
-            "mode=RW",
-            "type=Disk",
-        ])?;
-        xe(&[
-            "vif-create",
-            &of_vm,
-            &set("network-uuid", network),
-            "device=0",
-            &set("mac", &guest.mac),
-        ])?;
-        xe(&["vm-start", &vm, &set("on", &guest.host)])?;
-        Ok(())
     }
 
     /// Waits until every guest answers on the lab network.
