@@ -45,6 +45,11 @@ pub(crate) struct Arguments {
 /// Files by path below the root.
 type Files = BTreeMap<PathBuf, String>;
 
+/// Whether what is committed is what the datamodel gives.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    run(&Arguments { check: true }, root)
+}
+
 /// Entry of the verb.
 pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
     let files = generate(root)?;

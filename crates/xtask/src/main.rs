@@ -3,11 +3,16 @@
 //! This file only names them; each verb is a module with one entry function. No verb is longer than what it drives: building
 //! blocks live in the crates, and nothing here is needed by a running pool.
 
+mod ci;
 mod codegen;
 mod demo;
 mod guest;
 mod packages;
 mod programs;
+mod requirements;
+mod test;
+mod tidy;
+mod tools;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +28,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Runs every check of the gate beside the tests: format, tidy, generated files, lints.
+    Ci,
     /// Writes what follows from the datamodel: typed records, calls, errors and the API reference.
     Codegen(codegen::Arguments),
     /// Shows a pool of three hosts, guests on it, and its coordinator's power cut.
@@ -33,15 +40,25 @@ enum Verb {
     Lab(programs::LabArguments),
     /// Installs the Debian packages that building, testing and the lab need.
     Packages(packages::Arguments),
+    /// Writes the table of requirements and what proves them, from the tests' tags.
+    Requirements(requirements::Arguments),
+    /// Installs what is missing, runs the checks of the gate and every test.
+    Test(test::Arguments),
+    /// Checks arrows between crates, licences, file headers, names and tags.
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().verb {
+        Verb::Ci => ci::run(&root()),
         Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
         Verb::Demo(arguments) => demo::run(&arguments, &root()),
         Verb::Guest(arguments) => guest::run(&arguments, &root()),
         Verb::Lab(arguments) => programs::lab(&arguments, &root()),
         Verb::Packages(arguments) => packages::run(&arguments),
+        Verb::Requirements(arguments) => requirements::run(&arguments, &root()),
+        Verb::Test(arguments) => test::run(&arguments, &root()),
+        Verb::Tidy => tidy::run(&root()),
     }
 }
 
