@@ -8,7 +8,10 @@ use crate::failure::{CallError, Failure};
 
 /// Sentences for the codes people meet; all others are worded from the code itself.
 const SENTENCES: &[(&str, &str)] = &[
-    ("CANNOT_CONTACT_HOST", "The host cannot be contacted; it may be down or cut off."),
+    (
+        "CANNOT_CONTACT_HOST",
+        "Cannot forward messages because the host cannot be contacted; it may be down or cut off.",
+    ),
     ("DEVICE_ALREADY_ATTACHED", "The device is attached already."),
     ("DEVICE_ALREADY_DETACHED", "The device is not attached."),
     ("DEVICE_ALREADY_EXISTS", "The VM has a device with that number already."),
@@ -35,7 +38,10 @@ const SENTENCES: &[(&str, &str)] = &[
     ("HOST_NOT_ENOUGH_FREE_MEMORY", "The host has not enough free memory for the VM."),
     ("HOST_NOT_ENOUGH_PCPUS", "The host has fewer processors than the VM wants."),
     ("HOST_NOT_LIVE", "The host is not alive."),
-    ("HOST_OFFLINE", "The host is offline."),
+    (
+        "HOST_OFFLINE",
+        "You attempted an operation which involves a host which could not be contacted.",
+    ),
     ("HOST_STILL_BOOTING", "The host is still starting."),
     ("INTERNAL_ERROR", "The server failed in a way it did not expect."),
     ("INVALID_DEVICE", "There is no such device, or it cannot be used here."),
@@ -75,7 +81,6 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     ("RBAC_PERMISSION_DENIED", "Your role does not allow this."),
     ("REQUIRED_PIF_IS_UNPLUGGED", "An interface that is needed for this is unplugged."),
-    ("SESSION_AUTHENTICATION_FAILED", "The user name or the password is wrong."),
     ("SESSION_INVALID", "The session does not exist or has expired."),
     ("SR_ATTACH_FAILED", "The storage repository could not be attached."),
     ("SR_BACKEND_FAILURE", "The storage repository reported an error."),
@@ -157,7 +162,6 @@ const HINTS: &[(&str, &str)] = &[
         "JOINING_HOST_CONNECTION_FAILED",
         "check that the address answers and that the host's service runs",
     ),
-    ("SESSION_AUTHENTICATION_FAILED", "give -u and -pw, or -pwf FILE"),
     ("SR_HAS_NO_PBDS", "xe pbd-create host-uuid=... sr-uuid={0} device-config:..."),
     ("SR_HAS_PBD", "xe pbd-list sr-uuid={0}; xe pbd-unplug uuid=...; xe pbd-destroy uuid=..."),
     ("SR_NOT_EMPTY", "xe vdi-list sr-uuid={0}"),

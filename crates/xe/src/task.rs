@@ -29,7 +29,9 @@ pub(crate) fn run(
     let guard = interrupt::watch();
     let ended = follow(api, out, method, &task, &guard);
     // Whatever happened, the record is not needed any more; a task still running refuses, and stays for `task-list`.
-    if !matches!(ended, Err(Failure::Interrupted)) {
+    let goes_on =
+        matches!(ended, Err(Failure::Interrupted | Failure::Call(CallError::Timeout { .. })));
+    if !goes_on {
         let _ = api.call("task.destroy", vec![s(&task)]);
     }
     ended
@@ -47,7 +49,14 @@ fn follow(
     let mut progress = Progress { drawn: false, said: false };
     let mut events = Events::new(task);
     loop {
-        let state = events.next(api)?;
+        let state = match events.next(api) {
+            Err(Failure::Call(CallError::Timeout { .. })) => {
+                progress.clear(out);
+                let (method, waited) = (method.to_owned(), start.elapsed());
+                return Err(CallError::Timeout { method, waited }.into());
+            }
+            other => other?,
+        };
         if let Some(state) = &state
             && state.status != "pending"
         {

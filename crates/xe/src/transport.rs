@@ -25,8 +25,10 @@ pub(crate) const SOCKET: &str = "/run/holdfast/api.sock";
 const PORT: u16 = 443;
 /// One address gets this long to accept a connection; a black hole must not cost more.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest wait for one answer: the server promises 30 s (design section 8), plus the way.
-const CALL_TIMEOUT: Duration = Duration::from_secs(35);
+/// Longest wait for the answer to a read: the server promises 30 s (design section 8), plus the way.
+const READ_TIMEOUT: Duration = Duration::from_secs(35);
+/// Longest wait for anything else: giving up leaves it unknown whether it was done, so the server decides first.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Where a connection goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,23 +152,24 @@ impl Transport {
         }
     }
 
-    fn left(&self) -> Duration {
+    /// What is left of the whole command's time, or the limit of one call.
+    fn left(&self, limit: Duration) -> Duration {
         match self.deadline {
             Some(at) => at.saturating_duration_since(Instant::now()),
-            None => CALL_TIMEOUT,
+            None => limit,
         }
     }
 
     fn connect(&mut self) -> Result<(), CallError> {
         let mut tried = Vec::new();
         for server in self.servers.clone() {
-            if self.left().is_zero() {
+            if self.left(CONNECT_TIMEOUT).is_zero() {
                 return Err(CallError::Timeout {
                     method: "the connection".to_owned(),
                     waited: self.globals.timeout.unwrap_or_default(),
                 });
             }
-            let limit = CONNECT_TIMEOUT.min(self.left());
+            let limit = CONNECT_TIMEOUT.min(self.left(CONNECT_TIMEOUT));
             match open(&server, &self.globals, limit) {
                 Ok(stream) => {
                     self.connection = Some(Connection { stream, server });
@@ -323,7 +326,7 @@ impl Transport {
         message: &[u8],
         start: Instant,
     ) -> Result<Vec<u8>, Wire> {
-        let limit = self.left();
+        let limit = self.left(if is_read(method) { READ_TIMEOUT } else { WRITE_TIMEOUT });
         let Some(mut connection) = self.connection.take() else { return Err(Wire::Closed) };
         let wait = Waits {
             method,

@@ -1,6 +1,10 @@
 //! The program itself: the generated reference page, the completion scripts in real shells, exit codes.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// Runs the built program without any configuration of the person who runs the tests.
 #[expect(clippy::disallowed_methods, reason = "the program under test is started by its test")]
@@ -97,9 +101,104 @@ fn zsh_and_fish_accept_their_scripts() {
 /// proves: S2-50 (table)
 #[test]
 fn completion_answers_in_time_without_a_pool() {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let run = xe(&["__complete", "--", "-s", "192.0.2.1", "vm-start", "uuid="]);
     assert_eq!(run.status.code(), Some(0));
     assert!(run.stderr.is_empty());
-    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+/// A server that starts one task which ends only when it is cancelled; tells every method it is asked for.
+fn stubborn_server(listener: UnixListener, heard: mpsc::Sender<String>) {
+    let mut cancelled = false;
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        while let Some(body) = request(&stream) {
+            let call: serde_json::Value = serde_json::from_str(&body).expect("a JSON call");
+            let method = call["method"].as_str().unwrap_or_default().to_owned();
+            let uuid = "00000000-0000-4000-8000-000000000001";
+            let result = match method.as_str() {
+                "VM.get_by_uuid" => serde_json::json!(format!("OpaqueRef:{uuid}")),
+                "VM.get_record" => serde_json::json!({"uuid": uuid, "name_label": "web1",
+                    "is_a_template": false, "is_control_domain": false}),
+                "Async.VM.start" => serde_json::json!("OpaqueRef:task"),
+                "task.cancel" => {
+                    cancelled = true;
+                    serde_json::Value::Null
+                }
+                "event.from" => {
+                    let status = if cancelled { "cancelled" } else { "pending" };
+                    serde_json::json!({"token": "1", "events": [{"ref": "OpaqueRef:task",
+                        "snapshot": {"status": status, "progress": 0.5}}]})
+                }
+                _ => serde_json::Value::Null,
+            };
+            let answer = serde_json::json!({"result": result, "error": null, "id": 1}).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
+            if (&stream).write_all((head + &answer).as_bytes()).is_err() {
+                break;
+            }
+            // The test may have heard enough.
+            let _ = heard.send(method);
+        }
+    }
+}
+
+/// The body of the next request; nothing at the end of the connection.
+fn request(stream: &UnixStream) -> Option<String> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    String::from_utf8(body).ok()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the program under test is started by its test")]
+fn ctrl_c_cancels_the_task_and_its_end_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("api.sock");
+    let listener = UnixListener::bind(&socket).expect("binds");
+    let (heard, hears) = mpsc::channel();
+    std::thread::spawn(move || stubborn_server(listener, heard));
+    let child = Command::new(env!("CARGO_BIN_EXE_xe"))
+        .args(["-s", socket.to_str().expect("a UTF-8 path"), "vm-start"])
+        .arg("uuid=00000000-0000-4000-8000-000000000001")
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let wait = |wanted: &str| {
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            if hears.recv_timeout(Duration::from_secs(20)).is_ok_and(|m| m == wanted) {
+                return;
+            }
+        }
+        panic!("{wanted} was never called");
+    };
+    wait("event.from");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("the child lives");
+    wait("task.cancel");
+    wait("task.destroy");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(1));
+    let err = text(&output.stderr);
+    assert!(err.contains("Cancelling VM.start"), "{err}");
+    assert!(err.contains("The task was cancelled."), "{err}");
 }

@@ -96,6 +96,14 @@ pub(super) fn matching(ctx: &mut Context<'_, '_>, choice: Choice) -> Result<Vec<
         Failure::refused(format!("there are no records of the kind {}", choice.record))
     })?;
     let mut conditions = filter::conditions(&ctx.params.0, choice.ignore);
+    // `vm-uuid=` and `vm-name-label=` are what other classes call a VM's own fields (S3-27).
+    if choice.record == "vm" {
+        for (name, _) in &mut conditions {
+            if let Some(field @ ("uuid" | "name-label")) = name.strip_prefix("vm-") {
+                *name = field.to_owned();
+            }
+        }
+    }
     let by_name =
         conditions.iter().position(|(k, _)| k == choice.record).map(|at| conditions.remove(at).1);
     if choice.record == "vm" {

@@ -426,3 +426,63 @@ fn the_commands_that_are_not_offered_are_these() {
 fn help_reads_as_in_xenserver() {
     assert_snapshot!(xe(&pool(), "help vm-start").out + &xe(&pool(), "help").out);
 }
+
+/// proves: S3-27 (table)
+#[test]
+fn disks_are_found_by_the_vm_that_has_them() {
+    for line in ["vm-name-label=web1".to_owned(), format!("vm-uuid={}", uuid(11))] {
+        let run = xe(&pool(), &format!("vdi-list --minimal {line}"));
+        assert_eq!(run.out, format!("{}\n", uuid(51)), "{}", run.err);
+        let run = xe(&pool(), &format!("vm-disk-list {line}"));
+        assert!(run.out.contains("Disk 0 VDI:"), "{}", run.err);
+    }
+    assert_eq!(xe(&pool(), "vdi-list --minimal vm-name-label=db1").out, "\n");
+}
+
+#[test]
+fn a_file_is_received_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("pool.xml");
+    let fake = pool().with("task", 61, json!({"status": "success"}));
+    let fake = fake.answering("task.create", json!(reference(61)));
+    let line = format!("pool-dump-database file-name={}", path.display());
+    let run = xe(&fake, &line);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(std::fs::read_to_string(&path).expect("written"), "data");
+    assert!(run.calls.contains(&format!("GET /pool/xmldbdump?task_id={}", reference(61))));
+    let again = xe(&fake, &line);
+    assert_eq!(again.code, 1, "an existing file is not overwritten");
+    let failed = pool()
+        .with("task", 61, json!({"status": "failure", "error_info": ["INTERNAL_ERROR", "x"]}))
+        .answering("task.create", json!(reference(61)));
+    let other = dir.path().join("half.xml");
+    let run = xe(&failed, &format!("pool-dump-database file-name={}", other.display()));
+    assert_eq!(run.code, 1);
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_storage_migration_asks_the_destination_first() {
+    let fake = pool()
+        .with("network", 71, json!({"name_label": "Pool-wide", "bridge": "xenbr0"}))
+        .answering("host.migrate_receive", json!({"xenops": "url"}))
+        .answering("VM.migrate_send", json!(reference(11)));
+    let run = xe_words(
+        &fake,
+        &[
+            "vm-migrate",
+            "vm=web1",
+            "host=h2",
+            "remote-master=10.0.0.9",
+            "remote-username=root",
+            "remote-password=x",
+            "remote-network=xenbr0",
+            "live=true",
+        ],
+        &[],
+    );
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_snapshot!(run.out);
+    let send = format!("Async.VM.migrate_send({}", reference(11));
+    assert!(run.calls.iter().any(|c| c.starts_with(&send)), "{:?}", run.calls);
+}

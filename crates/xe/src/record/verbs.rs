@@ -3,6 +3,8 @@
 //! A list makes one call, and one more for each class whose fields are shown through a reference: start-up time and
 //! calls are what `xe vm-list` is measured by.
 
+use std::collections::HashSet;
+
 use datamodel::{XeField, XeRecord};
 
 use super::view::{EXPENSIVE, Object, Shown, is_expensive, show};
@@ -46,6 +48,7 @@ fn list(ctx: &mut Context<'_, '_>, record: &'static XeRecord) -> Result<(), Fail
     let mut conditions: Vec<(String, String)> =
         record.filter.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     conditions.extend(filter::conditions(&ctx.params.0, &["params"]));
+    let by_vm = disks_of_vms(ctx, record, &mut conditions)?;
     let names = fields
         .iter()
         .filter(|f| !is_expensive(record, f))
@@ -57,6 +60,7 @@ fn list(ctx: &mut Context<'_, '_>, record: &'static XeRecord) -> Result<(), Fail
         .api
         .records(record.class, wanted.as_deref())?
         .into_iter()
+        .filter(|(reference, _)| by_vm.as_ref().is_none_or(|disks| disks.contains(reference)))
         .map(|(reference, fields)| Object { reference, fields })
         .collect();
     let objects = filter::keep(ctx, record, all, &conditions)?;
@@ -66,6 +70,34 @@ fn list(ctx: &mut Context<'_, '_>, record: &'static XeRecord) -> Result<(), Fail
     }
     ctx.out.table(rows);
     Ok(())
+}
+
+/// `vdi-list` also takes the VM whose disks are meant, by `vm-uuid` or `vm-name-label` (S3-27).
+fn disks_of_vms(
+    ctx: &mut Context<'_, '_>,
+    record: &'static XeRecord,
+    conditions: &mut Vec<(String, String)>,
+) -> Result<Option<HashSet<String>>, Failure> {
+    if record.class != "VDI" {
+        return Ok(None);
+    }
+    let is_vm = |name: &str| matches!(name, "vm-uuid" | "vm-name-label");
+    let (chosen, rest) = std::mem::take(conditions).into_iter().partition(|(k, _)| is_vm(k));
+    *conditions = rest;
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let Some(vbds) = crate::tables::record("vbd") else { return Ok(None) };
+    ctx.set_bulk(true);
+    let wanted = ["VM", "VDI", "empty"];
+    let all = ctx
+        .api
+        .records("VBD", Some(&wanted))?
+        .into_iter()
+        .map(|(reference, fields)| Object { reference, fields })
+        .collect();
+    let kept = filter::keep(ctx, vbds, all, &chosen)?;
+    Ok(Some(kept.iter().map(|vbd| vbd.text("VDI")).collect()))
 }
 
 /// The fields `params=` asks for, in the record's own order; `params=all` or an empty default list shows all.
