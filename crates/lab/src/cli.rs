@@ -70,7 +70,7 @@ enum Command {
     /// Break something until it is healed.
     ///
     /// Kinds: power, cable [in|out|both], daemon [once], daemon-freeze, had [once], libvirt [once], etcd [once],
-    /// freeze [silent], lossy [PERCENT], and switch (host `-`). With `once` a unit is killed and restarted at once; without,
+    /// freeze [silent], lossy [PERCENT], slow-disk [MS] and disk-full (labs with --strict-power), and switch (host `-`). With `once` a unit is killed and restarted at once; without,
     /// it stays down.
     Fail {
         /// h1, h2, …, or - for the switch.

@@ -14,6 +14,7 @@ use crate::events::EventLog;
 use crate::init::protocol::{Action, Request, ask};
 use crate::layout::Layout;
 use crate::state::{Boot, Lab, LabHost, load, save};
+use crate::strict::{MOOD, Mood};
 use crate::{keeper, network, wait};
 
 /// What can be broken.
@@ -37,6 +38,10 @@ pub enum Kind {
     Libvirt,
     /// The pool database's voter on this host is killed (`once`: and restarted).
     Etcd,
+    /// Each sync of the host's state takes longer, by so many milliseconds (default 500). Needs `up --strict-power`.
+    SlowDisk,
+    /// The host's state has no room to grow. Needs `up --strict-power`.
+    DiskFull,
     /// A percentage of frames is lost, both ways (default 30).
     Lossy,
     /// The switch loses power: every cable goes silent. The host is `-`.
@@ -44,15 +49,13 @@ pub enum Kind {
 }
 
 /// Kinds of the contract that this version can't do yet, by name, with the reason.
-const NOT_YET: [(&str, &str); 5] = [
+const NOT_YET: [(&str, &str); 3] = [
     ("slow-net", "needs a relay that delays frames"),
     ("storage", "needs a layer between the host and its shared directory"),
-    ("slow-disk", "needs a block throttle or a layer in the file system"),
-    ("disk-full", "needs a file system of limited size under the host's state"),
     ("clock", "needs a nested guest with a clock of its own"),
 ];
 
-const KINDS: [(&str, Kind); 10] = [
+const KINDS: [(&str, Kind); 12] = [
     ("power", Kind::Power),
     ("cable", Kind::Cable),
     ("daemon", Kind::Daemon),
@@ -62,6 +65,8 @@ const KINDS: [(&str, Kind); 10] = [
     ("libvirt", Kind::Libvirt),
     ("etcd", Kind::Etcd),
     ("lossy", Kind::Lossy),
+    ("slow-disk", Kind::SlowDisk),
+    ("disk-full", Kind::DiskFull),
     ("switch", Kind::Switch),
 ];
 
@@ -82,7 +87,13 @@ impl Kind {
             Self::Had => Some("holdfast-had"),
             Self::Libvirt => Some("libvirtd"),
             Self::Etcd => Some("etcd"),
-            Self::Power | Self::Cable | Self::Freeze | Self::Lossy | Self::Switch => None,
+            Self::Power
+            | Self::Cable
+            | Self::Freeze
+            | Self::Lossy
+            | Self::SlowDisk
+            | Self::DiskFull
+            | Self::Switch => None,
         }
     }
 }
@@ -138,6 +149,9 @@ impl Fault {
                 let percent: u8 = percent.parse().context("the loss is a percentage")?;
                 ensure!(percent < 100, "the loss is at most 99 percent (for all of it: cable)");
             }
+            (Kind::SlowDisk, Some(delay)) => {
+                delay.parse::<u32>().context("the delay is in milliseconds")?;
+            }
             (Kind::Daemon | Kind::Had | Kind::Libvirt | Kind::Etcd, Some("once"))
             | (Kind::Freeze, Some("silent")) => {}
             (_, Some(arg)) => bail!("fault {:?} does not take {arg:?}", kind.name()),
@@ -152,6 +166,11 @@ impl Fault {
             Some("out") => Direction::Out,
             _ => Direction::Both,
         }
+    }
+
+    /// How many milliseconds a sync takes longer.
+    fn delay_ms(&self) -> u32 {
+        self.arg.as_deref().and_then(|a| a.parse().ok()).unwrap_or(500)
     }
 
     /// How many of a hundred frames are lost.
@@ -221,13 +240,26 @@ pub fn fail(layout: &Layout, fault: &Fault) -> Result<()> {
             let host = lab.host(&fault.host)?;
             power_cut(layout, host)?;
             // What broke inside the host is moot: it comes back with everything running.
-            faults.0.retain(|f| f.host != host.name || matches!(f.kind, Kind::Cable | Kind::Lossy));
+            faults.0.retain(|f| {
+                let outside =
+                    matches!(f.kind, Kind::Cable | Kind::Lossy | Kind::SlowDisk | Kind::DiskFull);
+                f.host != host.name || outside
+            });
             faults.add(fault.clone());
         }
         Kind::Freeze => {
             Tree::find(layout.name())?.freeze(&fault.host)?;
             faults.add(fault.clone());
             network::ports_apply(layout, &network::ports(&lab.hosts, &faults))?;
+        }
+        Kind::SlowDisk | Kind::DiskFull => {
+            ensure!(
+                lab.strict_power,
+                "fault {:?} needs a lab that was brought up with --strict-power",
+                fault.kind.name()
+            );
+            faults.add(fault.clone());
+            disk_mood(layout, &fault.host, &faults)?;
         }
         Kind::Daemon | Kind::DaemonFreeze | Kind::Had | Kind::Libvirt | Kind::Etcd => {
             let unit = fault.kind.unit().expect("these kinds name a unit").to_owned();
@@ -260,6 +292,7 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
         log.add(host, &format!("heal {}", fault.kind.name()));
         match fault.kind {
             Kind::Switch | Kind::Cable | Kind::Lossy => {}
+            Kind::SlowDisk | Kind::DiskFull => disk_mood(layout, host, &faults)?,
             Kind::Power => boot(layout, lab.host(host)?)?,
             Kind::Freeze => Tree::find(layout.name())?.thaw(host)?,
             Kind::DaemonFreeze => {
@@ -278,6 +311,19 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
     // A host that has just booted has a new port, and the faults that stay apply to it too.
     network::ports_apply(layout, &network::ports(&lab.hosts, &faults))?;
     save(&layout.faults_file(), &faults)
+}
+
+/// Tells the host's strict layer how its disk feels.
+fn disk_mood(layout: &Layout, host: &str, faults: &Faults) -> Result<()> {
+    let mut mood = Mood::default();
+    for fault in faults.iter().filter(|f| f.host == host) {
+        match fault.kind {
+            Kind::DiskFull => mood.full = true,
+            Kind::SlowDisk => mood.sync_delay_ms = fault.delay_ms(),
+            _ => {}
+        }
+    }
+    save(&layout.host_run(host).join(MOOD), &mood)
 }
 
 /// Ends every process of the host at once, with its cable cut first so that no dying connection says goodbye.

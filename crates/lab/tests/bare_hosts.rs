@@ -176,6 +176,22 @@ fn a_strict_power_cut_loses_what_was_not_synced_and_nothing_else() {
     lab.ok(&["fail", "h1", "power"]);
     lab.ok(&["heal", "h1", "power"]);
     assert_eq!(sh("ls; cat newer"), "newer\nsum\nsynced\nkept\n");
+
+    let full = |lab: &Lab| {
+        !lab.run(&["exec", "h1", "--", "sh", "-c", "echo more >> /var/lib/holdfast/newer"])
+            .status
+            .success()
+    };
+    lab.ok(&["fail", "h1", "disk-full"]);
+    eventually("the disk is full", || full(&lab));
+    lab.ok(&["heal", "h1", "disk-full"]);
+    eventually("the disk has room", || !full(&lab));
+    lab.ok(&["fail", "h1", "slow-disk", "300"]);
+    eventually("a sync is slow", || {
+        let start = Instant::now();
+        sh("sync newer");
+        start.elapsed() >= Duration::from_millis(300)
+    });
     lab.ok(&["down"]);
     assert_eq!(lab.traces(), Vec::<String>::new());
 }

@@ -12,6 +12,8 @@
 //! * each of them, and `fsync` of a directory, keeps *all* changes of names and attributes made so far (one journal);
 //! * nothing else is ever kept. In particular, a new or replaced file whose data was not synced may come back empty.
 //!
+//! It also plays a slow disk (each sync takes longer) and a full one (nothing grows), as [`Mood`] says.
+//!
 //! Disks of guests are not behind it: QEMU opens them past the cache, and shared storage does not lose power with a host.
 
 pub mod serve;
@@ -22,6 +24,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::process::command;
 use crate::wait::{Look, until};
@@ -30,6 +33,18 @@ use crate::wait::{Look, until};
 pub const KEPT: &str = "/run/lab-strict";
 /// The directory that forgets.
 pub const MOUNT: &str = "/var/lib/holdfast";
+
+/// How the disk feels. The lab's commands write it, the layer looks at it several times a second.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Mood {
+    /// Added to each sync, in milliseconds.
+    pub sync_delay_ms: u32,
+    /// No file may grow.
+    pub full: bool,
+}
+
+/// Name of the file with the [`Mood`] in the host's control directory.
+pub const MOOD: &str = "disk.json";
 
 /// Starts the layer inside the host and waits until it is mounted. Called by process 1 before any unit runs.
 pub fn begin() -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -15,6 +15,7 @@ use fuser::{
 };
 
 use super::volume::{Answer, Attributes, Kind, Seen, Volume};
+use super::{MOOD, Mood};
 
 /// How long the kernel may remember names and attributes: all changes pass through it anyway.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -22,11 +23,25 @@ const O_SYNC_OR_DSYNC: i32 = 0o4_010_000;
 /// What the layer claims to have room for, in blocks of 4 KiB: 16 GiB.
 const BLOCKS: u64 = 4 << 20;
 
+/// How often the layer looks how the disk should feel.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Serves the volume until it is unmounted or the host's power is cut.
 pub fn run(kept: &Path, mount: &Path) -> Result<()> {
     let volume = Volume::open(kept)?;
     let state = State { volume, listings: BTreeMap::new(), next_handle: 1 };
-    let layer = Layer { state: Mutex::new(state) };
+    let mood = Arc::new(Mutex::new(Mood::default()));
+    let followed = Arc::clone(&mood);
+    let told = Path::new(crate::init::mounts::CONTROL).join(MOOD);
+    std::thread::spawn(move || {
+        loop {
+            // No file: nothing was ever asked of this disk.
+            let now = crate::state::load(&told).unwrap_or_default();
+            *followed.lock().expect("nobody panics while holding the mood") = now;
+            std::thread::sleep(LOOK);
+        }
+    });
+    let layer = Layer { state: Mutex::new(state), mood };
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("holdfast-lab-strict".into()),
@@ -46,11 +61,30 @@ struct State {
 
 struct Layer {
     state: Mutex<State>,
+    mood: Arc<Mutex<Mood>>,
 }
 
 impl Layer {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no request panics while it holds the volume")
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().expect("nobody panics while holding the mood")
+    }
+
+    /// A sync on this disk takes so much longer. Requests are served one by one, so everything behind it waits too, as
+    /// behind a disk's flush.
+    fn sync_delay(&self) {
+        std::thread::sleep(Duration::from_millis(u64::from(self.mood().sync_delay_ms)));
+    }
+
+    /// Whether a file may become `size` bytes long.
+    fn room(&self, ino: u64, size: u64) -> Answer<()> {
+        if self.mood().full && size > self.state().volume.see(ino)?.size {
+            return Err(rustix::io::Errno::NOSPC);
+        }
+        Ok(())
     }
 }
 
@@ -156,8 +190,10 @@ impl Filesystem for Layer {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let room = size.map_or(Ok(()), |size| self.room(ino.0, size));
         let volume = &mut self.state().volume;
-        let answer = size.map_or(Ok(()), |size| volume.truncate(ino.0, size, now_ns()));
+        let answer =
+            room.and_then(|()| size.map_or(Ok(()), |size| volume.truncate(ino.0, size, now_ns())));
         let answer = answer.and_then(|()| {
             if mode.is_none() && uid.is_none() && gid.is_none() && mtime.is_none() {
                 return volume.see(ino.0);
@@ -308,6 +344,9 @@ impl Filesystem for Layer {
         _: i32,
         reply: ReplyCreate,
     ) {
+        if self.mood().full {
+            return reply.error(Errno::ENOSPC);
+        }
         let attributes = new_attributes(request, mode, umask);
         let volume = &mut self.state().volume;
         let made = text(name).and_then(|name| {
@@ -356,9 +395,14 @@ impl Filesystem for Layer {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let volume = &mut self.state().volume;
-        let written = volume.write(ino.0, offset, data, now_ns()).and_then(|()| {
-            if flags.0 & O_SYNC_OR_DSYNC == 0 { Ok(()) } else { volume.sync(ino.0) }
+        let synced = flags.0 & O_SYNC_OR_DSYNC != 0;
+        if synced {
+            self.sync_delay();
+        }
+        let written = self.room(ino.0, offset.saturating_add(data.len() as u64)).and_then(|()| {
+            let volume = &mut self.state().volume;
+            volume.write(ino.0, offset, data, now_ns())?;
+            if synced { volume.sync(ino.0) } else { Ok(()) }
         });
         match written {
             Ok(()) => {
@@ -388,10 +432,12 @@ impl Filesystem for Layer {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.sync_delay();
         empty(reply, self.state().volume.sync(ino.0));
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.sync_delay();
         empty(reply, self.state().volume.names_sync());
     }
 
@@ -441,7 +487,8 @@ impl Filesystem for Layer {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        reply.statfs(BLOCKS, BLOCKS, BLOCKS, 1 << 20, 1 << 20, 4096, 255, 4096);
+        let free = if self.mood().full { 0 } else { BLOCKS };
+        reply.statfs(BLOCKS, free, free, 1 << 20, 1 << 20, 4096, 255, 4096);
     }
 
     fn fallocate(
@@ -456,7 +503,11 @@ impl Filesystem for Layer {
     ) {
         const KEEP_SIZE: i32 = 1;
         let answer = match mode {
-            0 => self.state().volume.allocate(ino.0, offset.saturating_add(length), now_ns()),
+            0 => {
+                let size = offset.saturating_add(length);
+                self.room(ino.0, size)
+                    .and_then(|()| self.state().volume.allocate(ino.0, size, now_ns()))
+            }
             KEEP_SIZE => Ok(()),
             _ => Err(rustix::io::Errno::OPNOTSUPP),
         };
