@@ -47,6 +47,9 @@ enum Command {
         /// In a power cut, lose what a host's programs wrote but did not sync.
         #[arg(long)]
         strict_power: bool,
+        /// Memory that each host claims to have, in MiB; the machine's own if left out.
+        #[arg(long, value_name = "MIB")]
+        memory_mib: Option<u64>,
     },
     /// Show hosts, their state, role and addresses.
     Status {
@@ -125,12 +128,13 @@ enum Command {
 pub fn run(cli: &Cli) -> Result<u8> {
     let layout = Layout::new(&cli.name)?;
     match &cli.command {
-        Command::Up { hosts, no_pool, bare, strict_power } => {
+        Command::Up { hosts, no_pool, bare, strict_power, memory_mib } => {
             let options = Options {
                 hosts: *hosts,
                 no_pool: *no_pool,
                 bare: *bare,
                 strict_power: *strict_power,
+                memory_mib: *memory_mib,
             };
             let made = up::up(&layout, &options).with_context(|| {
                 format!(

@@ -81,7 +81,10 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u
 }
 
 fn show(command: &Command) -> String {
-    let mut words = vec![command.get_program().to_string_lossy().into_owned()];
+    let mut words = vec![match command.get_program().to_string_lossy() {
+        this if this == "/proc/self/exe" => "holdfast-lab".to_owned(),
+        other => other.into_owned(),
+    }];
     for arg in command.get_args() {
         let arg = arg.to_string_lossy();
         // Passwords travel as `name-password=secret` arguments of xe.

@@ -22,6 +22,8 @@ pub struct Lab {
     pub bare: bool,
     /// State that was not synced is lost in a power cut.
     pub strict_power: bool,
+    /// Memory that each host claims to have, in MiB; the machine's own if absent.
+    pub memory_mib: Option<u64>,
 }
 
 /// One host of a lab.
@@ -52,6 +54,8 @@ pub struct HostSpec {
     pub units: Vec<UnitSpec>,
     /// State that was not synced is lost in a power cut.
     pub strict_power: bool,
+    /// Memory that the host claims to have, in MiB; the machine's own if absent.
+    pub memory_mib: Option<u64>,
 }
 
 /// One supervised program.

@@ -30,6 +30,8 @@ pub struct Options {
     pub bare: bool,
     /// Lose what was not synced in a power cut.
     pub strict_power: bool,
+    /// Memory that each host claims to have, in MiB.
+    pub memory_mib: Option<u64>,
 }
 
 /// The programs that hosts run, and where they are looked for.
@@ -97,6 +99,7 @@ pub fn up(layout: &Layout, options: &Options) -> Result<Lab> {
             .collect(),
         bare: options.bare,
         strict_power: options.strict_power,
+        memory_mib: options.memory_mib,
     };
     for dir in [layout.run(), layout.big()] {
         fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -156,6 +159,7 @@ fn host_begin(layout: &Layout, lab: &Lab, host: &LabHost) -> Result<()> {
         bin_dir: lab.bin_dir.clone(),
         units: host_files::units(lab),
         strict_power: lab.strict_power,
+        memory_mib: lab.memory_mib,
     };
     save(&layout.host_spec(&host.name), &spec)?;
     fault::boot(layout, host)?;

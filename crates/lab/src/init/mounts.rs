@@ -84,6 +84,15 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     let boot_id_file = layout.host_run(host).join("boot_id");
     fs::write(&boot_id_file, format!("{boot_id}\n")).context("writing the boot id")?;
     let boot_id_file = Held::open(&boot_id_file)?;
+    let meminfo = match spec.memory_mib {
+        Some(mib) => {
+            let path = layout.host_run(host).join("meminfo");
+            let real = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
+            fs::write(&path, meminfo_text(&real, mib)).context("writing the claimed memory")?;
+            Some(Held::open(&path)?)
+        }
+        None => None,
+    };
     let devices: Vec<(&str, Held)> = DEVICES
         .iter()
         .filter_map(|name| Held::open(&Path::new("/dev").join(name)).ok().map(|h| (*name, h)))
@@ -106,7 +115,27 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     devices_make(&devices)?;
     fresh("proc", Path::new("/proc"), quiet | MsFlags::MS_NOEXEC, "")?;
     boot_id_file.bind(Path::new("/proc/sys/kernel/random/boot_id"))?;
+    if let Some(claimed) = meminfo {
+        claimed.bind(Path::new("/proc/meminfo"))?;
+    }
     fresh("sysfs", Path::new("/sys"), quiet | MsFlags::MS_NOEXEC, "")
+}
+
+/// The machine's `/proc/meminfo` with another total: nearly all of it free, since guests of a lab are small.
+fn meminfo_text(real: &str, mib: u64) -> String {
+    let total_kib = mib * 1024;
+    let free_kib = total_kib - total_kib / 16;
+    real.lines()
+        .map(|line| {
+            let kib = match line.split(':').next() {
+                Some("MemTotal") => total_kib,
+                Some("MemFree" | "MemAvailable") => free_kib,
+                Some("SwapTotal" | "SwapFree") => 0,
+                _ => return format!("{line}\n"),
+            };
+            format!("{:<15} {kib:>8} kB\n", line.split_inclusive(':').next().unwrap_or_default())
+        })
+        .collect()
 }
 
 /// A `/dev` of its own, built aside and moved into place.
@@ -148,4 +177,19 @@ fn devices_make(devices: &[(&str, Held)]) -> Result<()> {
     }
     mount(Some(staging), "/dev", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
         .context("moving the host's /dev into place")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_claims_the_memory_it_was_given() {
+        let real =
+            "MemTotal:       24684096 kB\nMemFree:        23286000 kB\nHugePages_Total:       0\n";
+        assert_eq!(
+            meminfo_text(real, 1024),
+            "MemTotal:        1048576 kB\nMemFree:          983040 kB\nHugePages_Total:       0\n"
+        );
+    }
 }

@@ -70,6 +70,7 @@ pub(super) fn run(root: &Path, programs: &Path, image: &Image) -> anyhow::Result
 struct OneHost {
     dir: PathBuf,
     programs: PathBuf,
+    port: u16,
 }
 
 impl OneHost {
@@ -95,10 +96,16 @@ impl OneHost {
         );
         fs::write(dir.join("holdfast.toml"), text).context("writing the configuration")?;
         let password = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-        let file = dir.join("etc/initial-password");
-        fs::write(&file, password.trim()).context("writing the password")?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { dir, programs: programs.to_owned() })
+        let password = password.trim();
+        for (name, text) in [
+            ("etc/initial-password", password.to_owned()),
+            ("login", format!("root\n{password}\n")),
+        ] {
+            let file = dir.join(name);
+            fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(Self { dir, programs: programs.to_owned(), port })
     }
 
     fn daemon_arguments(&self) -> Vec<String> {
@@ -129,18 +136,19 @@ impl OneHost {
         Ok(child.id())
     }
 
+    /// Over the network, as the pool's root: the unix socket is for the machine's root only.
+    fn login(&self) -> [String; 6] {
+        let file = self.dir.join("login").display().to_string();
+        ["-s", "127.0.0.1", "-p", &self.port.to_string(), "-pwf", &file].map(str::to_owned)
+    }
+
     fn xe_shown(&self) -> String {
-        format!(
-            "{} -s {}",
-            self.programs.join("xe").display(),
-            self.dir.join("run/api.sock").display()
-        )
+        format!("{} {}", self.programs.join("xe").display(), self.login().join(" "))
     }
 
     fn xe(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(self.programs.join("xe"))
-            .arg("-s")
-            .arg(self.dir.join("run/api.sock"))
+            .args(self.login())
             .args(arguments)
             .stdin(Stdio::null())
             .output()
