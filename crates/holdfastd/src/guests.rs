@@ -23,6 +23,19 @@ pub trait Registry: Send + Sync + fmt::Debug {
     async fn lease_configure(&self, config: &LeaseConfig) -> Result<(), HadError>;
     /// Gives the lease back, at an announced shutdown.
     async fn lease_release(&self) -> Result<(), HadError>;
+    /// When a process of this host started, in clock ticks since boot; `None` if there is none. Asked of `/proc`; fakes,
+    /// whose processes are not in it, answer for themselves.
+    fn start_ticks(&self, pid: i32) -> Option<u64> {
+        host::proc::start_ticks(pid).ok().flatten()
+    }
+    /// Guest processes of this host with their VMs, registered or not. Fakes have none but their hypervisor's.
+    fn processes(&self) -> Vec<(i32, Uuid)> {
+        Vec::new()
+    }
+    /// Kills a guest's process that neither hypervisor nor registry can stop; returns whether it is gone.
+    async fn kill(&self, _pid: i32, _vm: Uuid) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -48,4 +61,28 @@ impl Registry for AsyncClient {
     async fn lease_release(&self) -> Result<(), HadError> {
         Self::lease_release(self).await
     }
+    fn processes(&self) -> Vec<(i32, Uuid)> {
+        // A process namespace inside ours (a practice pool on this machine) has guests of its own.
+        let own = process_namespace("self");
+        hypervisor::process::all()
+            .into_iter()
+            .filter(|(pid, _)| own.is_some() && process_namespace(&pid.to_string()) == own)
+            .collect()
+    }
+    async fn kill(&self, pid: i32, vm: Uuid) -> bool {
+        let killed = tokio::task::spawn_blocking(move || {
+            let Some(ticks) = host::proc::start_ticks(pid).ok().flatten() else { return true };
+            // The number may have changed hands since it was read: look at the name again, then hold it by start time.
+            hypervisor::process::is_guest(pid, vm)
+                && host::proc::kill(pid, ticks, KILL_LIMIT).unwrap_or(false)
+        });
+        killed.await.unwrap_or(false)
+    }
+}
+
+/// Longest wait for a killed process to be gone.
+const KILL_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+fn process_namespace(pid: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

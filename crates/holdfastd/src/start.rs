@@ -203,6 +203,13 @@ pub fn pool_ca(view: &crate::View, key: &PoolKey) -> anyhow::Result<PoolCa> {
 pub async fn run(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let config = daemon.config();
     let listeners = crate::http::bind(config.api.listen, &config.api.socket).await?;
+    // Before sagas are taken up: what a former run left is compared with what is (design.md section 5.7).
+    crate::reconcilers::guests::first_pass(&daemon).await;
+    match crate::tasks::fail_orphans(&daemon).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "tasks of a former run of this daemon were failed"),
+        Err(error) => tracing::warn!(%error, "tasks of a former run of this daemon stay pending"),
+    }
     let mut loops = tokio::task::JoinSet::new();
     loops.spawn(crate::sagas::follow(daemon.clone()));
     loops.spawn(crate::http::serve(daemon.clone(), listeners));

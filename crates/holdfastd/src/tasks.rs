@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
-use xenapi::{Error, Record, Timestamp, Value};
+use xenapi::{Error, OpaqueRef, Record, Timestamp, Value};
 
 use crate::api::{Caller, errors};
 use crate::edits::{self, Change, Object};
-use crate::{Daemon, random_uuid};
+use crate::{Daemon, random_uuid, sagas};
 
 /// Class name.
 pub const TASK: &str = "task";
@@ -140,4 +140,34 @@ impl Progress {
             let _ = edits::commit(&daemon, &change).await;
         });
     }
+}
+
+/// Fails the tasks that a former run of this host's daemon left pending and that no saga will end.
+///
+/// # Errors
+/// The commit's; the next start tries again.
+pub async fn fail_orphans(daemon: &Arc<Daemon>) -> Result<usize, Error> {
+    let view = daemon.view().await;
+    let at_work = sagas::tasks_at_work(&view);
+    let orphans: Vec<Uuid> = view
+        .records(TASK)
+        .filter(|task| {
+            let text = |field: &str| task.get_by_name(field).and_then(Value::as_str);
+            let here = task.get_by_name("resident_on").and_then(Value::as_opaque);
+            matches!(text("status"), Some("pending" | "cancelling"))
+                && here.and_then(OpaqueRef::uuid) == Some(daemon.host())
+                && !at_work.contains(&task.uuid())
+        })
+        .map(|task| task.uuid())
+        .collect();
+    let lost = Err(errors::internal(
+        "the daemon of the host that worked on this was restarted; look at the result before trying again",
+    ));
+    // Each ends in a commit of its own: together they could be more than one transaction takes.
+    for task in &orphans {
+        let mut change = Change::new();
+        ending(&mut change, daemon, *task, &lost);
+        edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    }
+    Ok(orphans.len())
 }

@@ -77,6 +77,23 @@ pub fn pidfd_open(pid: i32, started_at_ticks: u64) -> Result<Option<OwnedFd>> {
     Ok(alive(pid, started_at_ticks)?.then_some(pidfd))
 }
 
+/// Kills that very process and waits until it is gone, at most `limit`. True if it is gone.
+pub fn kill(pid: i32, started_at_ticks: u64, limit: std::time::Duration) -> Result<bool> {
+    let Some(pidfd) = pidfd_open(pid, started_at_ticks)? else {
+        return Ok(true);
+    };
+    // An error means that it ended just now; the wait tells.
+    let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: 0,
+    };
+    let ready = rustix::event::poll(&mut wait, Some(&limit))
+        .map_err(Error::errno("wait for the end of", pid.to_string()))?;
+    Ok(ready > 0)
+}
+
 /// Numbers of all processes.
 pub fn pids() -> Result<Vec<i32>> {
     let entries = std::fs::read_dir("/proc").map_err(Error::io("list", "/proc"))?;
@@ -171,6 +188,21 @@ mod tests {
         assert!(!alive(own_pid(), ticks + 1).expect("readable"));
         assert!(pidfd_open(own_pid(), ticks).expect("openable").is_some());
         assert!(pidfd_open(own_pid(), ticks + 1).expect("openable").is_none());
+    }
+
+    #[test]
+    fn a_killed_process_is_gone_when_kill_returns() {
+        #[expect(clippy::disallowed_methods, reason = "a child to kill, not a command to run")]
+        let mut child =
+            std::process::Command::new("sleep").arg("60").spawn().expect("sleep is everywhere");
+        let pid = i32::try_from(child.id()).expect("process numbers are small");
+        let ticks = start_ticks(pid).expect("readable").expect("alive");
+        let limit = std::time::Duration::from_secs(10);
+        assert!(kill(pid, ticks + 1, limit).expect("no such process is gone"));
+        assert!(alive(pid, ticks).expect("readable"));
+        assert!(kill(pid, ticks, limit).expect("killable"));
+        assert!(!alive(pid, ticks).expect("readable"));
+        child.wait().expect("reaped");
     }
 
     #[test]

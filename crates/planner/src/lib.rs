@@ -8,7 +8,9 @@
 //! * [`device_ops`]: the same for VBDs, VIFs, VDIs and SRs.
 //! * [`placement`]: where a VM may run.
 //! * [`disk_locks`]: who may have a VDI open.
+//! * [`adoption`]: what to make of a guest that is found or missed on a host.
 
+pub mod adoption;
 pub mod device_ops;
 pub mod disk_locks;
 pub mod placement;

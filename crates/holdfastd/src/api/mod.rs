@@ -65,6 +65,19 @@ pub struct Caller {
     pub member: Option<Uuid>,
 }
 
+impl Caller {
+    /// The daemon itself, for what nobody asked for (a restart after a crash).
+    pub(crate) fn of_this_host(daemon: &Daemon) -> Self {
+        Self {
+            user: format!("host {}", daemon.host()),
+            role: Role::Internal,
+            origin: "this host".to_owned(),
+            session: None,
+            member: None,
+        }
+    }
+}
+
 /// A call whose caller may make it, with parameters of the declared types.
 #[derive(Debug)]
 pub struct Authorized {

@@ -1,6 +1,8 @@
 //! Loops that make what is match what should be. Each takes no input but the daemon: it reads everything, is idempotent,
 //! and never trusts a hint.
 
+pub mod guests;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +13,6 @@ use crate::Daemon;
 pub type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All loops of this daemon.
-pub fn all(_daemon: &Arc<Daemon>) -> Vec<Loop> {
-    vec![]
+pub fn all(daemon: &Arc<Daemon>) -> Vec<Loop> {
+    vec![Box::pin(guests::run(daemon.clone()))]
 }

@@ -9,7 +9,7 @@
 
 mod log;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -148,6 +148,31 @@ pub fn result_of(record: &SagaRecord) -> Option<Result<Value, Error>> {
 
 fn key(saga: Uuid) -> Key {
     Key::new(Table::Saga, saga.to_string())
+}
+
+/// VMs that sagas work on or will, wherever they run: reconcilers keep their hands off these.
+pub fn vms_at_work(view: &View) -> HashSet<Uuid> {
+    let mut found = HashSet::new();
+    for item in view.table(Table::Saga) {
+        let Some(record) = item.raw().and_then(|b| decode::<SagaRecord>(b).ok()) else { continue };
+        if record.has_ended() {
+            continue;
+        }
+        let named = record.params.get("args").and_then(|args| args.get("vm"));
+        found.extend(named.and_then(|vm| serde_json::from_value::<Uuid>(vm.clone()).ok()));
+        let busy = face_of(&record).map(|face| face.busy).unwrap_or_default();
+        found.extend(busy.into_iter().filter(|(class, _)| class == "VM").map(|(_, uuid)| uuid));
+    }
+    found
+}
+
+/// Tasks that a saga will end.
+pub fn tasks_at_work(view: &View) -> HashSet<Uuid> {
+    view.table(Table::Saga)
+        .filter_map(|item| decode::<SagaRecord>(item.raw()?).ok())
+        .filter(|record| !record.has_ended())
+        .filter_map(|record| face_of(&record).map(|face| face.task))
+        .collect()
 }
 
 /// Every saga this daemon knows, by kind.

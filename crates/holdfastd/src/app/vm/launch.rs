@@ -106,9 +106,9 @@ pub(crate) async fn register(
             seen.vm
         ))
     })?;
-    let start_ticks = host::proc::start_ticks(pid)
-        .ok()
-        .flatten()
+    let start_ticks = daemon
+        .had()
+        .start_ticks(pid)
         .ok_or_else(|| StepError::failed(format!("the process {pid} of VM {} is gone", seen.vm)))?;
     let guest = GuestProcess { vm: seen.vm, pid, start_ticks, generation, incoming };
     daemon
@@ -180,11 +180,7 @@ pub(crate) fn publish_running(
     seen: &DomainObservation,
     power: &str,
 ) {
-    let object = Object::new("VM", vm);
-    let here = reference(daemon.host());
-    change.set(object, "power_state", power);
-    change.set(object, "resident_on", here);
-    change.set(object, "domid", i64::from(seen.pid.unwrap_or(1)));
+    publish_resident(daemon, view, change, vm, seen, power);
     let Some(record) = view.record("VM", vm) else { return };
     if let Some(metrics) = target(record, "metrics") {
         let metrics = Object::new("VM_metrics", metrics);
@@ -197,6 +193,21 @@ pub(crate) fn publish_running(
         change.set(metrics, "current_domain_type", "hvm");
     }
     attached(view, change, vm, true);
+}
+
+/// Where the VM is and how to see its screen; all that a daemon's restart can have made stale.
+pub(crate) fn publish_resident(
+    daemon: &Daemon,
+    view: &View,
+    change: &mut Change,
+    vm: Uuid,
+    seen: &DomainObservation,
+    power: &str,
+) {
+    let object = Object::new("VM", vm);
+    change.set(object, "power_state", power);
+    change.set(object, "resident_on", reference(daemon.host()));
+    change.set(object, "domid", i64::from(seen.pid.unwrap_or(1)));
     let exists = view.referrers("console", "VM", vm).next();
     let console = exists.unwrap_or_else(random_uuid);
     let location = format!("https://{}/console?uuid={console}", daemon.config().host.address);

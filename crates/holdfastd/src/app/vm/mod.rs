@@ -3,7 +3,7 @@
 pub(crate) mod claim;
 pub(crate) mod launch;
 pub(crate) mod spec;
-mod start;
+pub(crate) mod start;
 
 use std::sync::Arc;
 

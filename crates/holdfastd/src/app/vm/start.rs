@@ -17,7 +17,7 @@ use super::super::{bool_param, find, object, ref_param, text};
 use super::claim::{self, Claim};
 use super::{launch, spec};
 use crate::Daemon;
-use crate::api::{Authorized, errors};
+use crate::api::{Authorized, Caller, errors};
 use crate::edits::{Change, Object};
 use crate::projection::vm_state;
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, UndoResult, action};
@@ -45,6 +45,30 @@ pub(super) async fn start(
     } else {
         (None, bool_param(call, 1))
     };
+    let order = Order { vm, only, paused };
+    let saga = begin(daemon, call.caller(), call.task(), order).await?;
+    sagas::wait(daemon, saga, sagas::SYNC_LIMIT).await
+}
+
+/// A wish for a VM to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    /// The VM.
+    pub(crate) vm: OpaqueRef,
+    /// The only host that will do.
+    pub(crate) only: Option<OpaqueRef>,
+    /// Its processors stay stopped.
+    pub(crate) paused: bool,
+}
+
+/// Chooses a host and commits the start; returns the saga.
+pub(crate) async fn begin(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    task: Option<Uuid>,
+    order: Order,
+) -> Result<Uuid, Error> {
+    let Order { vm, only, paused } = order;
     let operation = if only.is_some() { "start_on" } else { "start" };
     for _ in 0..DECISIONS {
         let view = daemon.view().await;
@@ -79,8 +103,8 @@ pub(super) async fn start(
             args: serde_json::json!(args),
             change,
         };
-        match sagas::begin(daemon, call.caller(), call.task(), plan).await {
-            Ok(saga) => return sagas::wait(daemon, saga, sagas::SYNC_LIMIT).await,
+        match sagas::begin(daemon, caller, task, plan).await {
+            Ok(saga) => return Ok(saga),
             Err(CommitError::Conflict { key }) => {
                 tracing::debug!(%key, "decided on stale facts, deciding again");
                 daemon.catch_up().await;
