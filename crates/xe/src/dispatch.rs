@@ -191,10 +191,8 @@ pub(crate) fn normalise(command: &Command, params: &mut Params) -> Result<(), Fa
             None if required == "uuid" => command.name.split('-').next().map(str::to_owned),
             None => None,
         };
-        let renamed = stand_in.and_then(|stem| {
-            let is_field = matches!(command.kind, Kind::Verb(..)) && stem != "host";
-            params.0.iter_mut().find(|(k, _)| *k == stem && !is_field && !knows(k))
-        });
+        let renamed =
+            stand_in.and_then(|stem| params.0.iter_mut().find(|(k, _)| *k == stem && !knows(k)));
         match renamed {
             Some((name, _)) => *name = required.to_string(),
             None => return Err(Failure::missing(required)),

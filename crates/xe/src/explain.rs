@@ -193,7 +193,16 @@ pub(crate) fn lines(failure: &Failure, api: Option<&mut dyn Api>) -> Vec<String>
         }
         Failure::Refused(text) => vec![format!("Error: {text}")],
         Failure::Call(CallError::Api { code, params }) => api_error(code, params, api),
-        Failure::Call(CallError::Unreachable(text)) => text.lines().map(str::to_owned).collect(),
+        Failure::Call(CallError::Unreachable(text)) => {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            if text.contains("Permission denied") {
+                lines.push(
+                    "Hint: the socket is for root; others log in: xe -s localhost:443 -u USER ..."
+                        .into(),
+                );
+            }
+            lines
+        }
         Failure::Call(CallError::Timeout { method, waited }) => vec![format!(
             "No answer to {method} after {} s. The call may still take effect; see: xe task-list",
             waited.as_secs()

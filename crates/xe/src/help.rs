@@ -148,7 +148,23 @@ pub(crate) fn markdown() -> String {
          written `NAME:KEY=VALUE`. `--NAME` is `NAME=true`. `coordinator` and `member` may be written for `master` and \
          `slave`, `filename` for `file-name`. Where a uuid is asked for, the unique name of the object will do; of a \
          host also `localhost` and the unique start of its name or uuid.\n\n\
-         Exit codes: 0 done, 1 error, 2 usage, 4 no coordinator or quorum, 5 time-out, 6 partly done.\n",
+         Exit codes: 0 done, 1 error, 2 usage, 4 no coordinator or quorum, 5 time-out, 6 partly done.\n\n\
+         ## Connecting\n\n\
+         On a host of the pool root needs nothing: `xe` uses the socket `/run/holdfast/api.sock`. From elsewhere `-s` names \
+         one host or several, tried in order, and `-u`, `-pw` or `-pwf` the account. Defaults stand in `~/.xe` as \
+         `KEY=VALUE` lines (`server`, `port`, `username`, `password`, `passwordfile`, `ca`), in `XE_EXTRA_ARGS` \
+         (comma-separated, `\\,` for a comma) and in `XE_SERVER`, `XE_PORT`, `XE_USERNAME`, `XE_PASSWORD`, \
+         `XE_PASSWORD_FILE`, `XE_CA`; the command line beats the variables, these beat `XE_EXTRA_ARGS`, and that beats \
+         `~/.xe`.\n\n\
+         Certificates are checked. `--ca FILE` names the pool's authority. Without it the first connection to a server \
+         remembers, under `~/.xe.d/`, the authority it shows (or the host's own certificate); afterwards anything else is \
+         refused until `--accept-new-certificate` says that the change is meant. The addresses of the pool's hosts are \
+         remembered there too, so that a command finds a survivor when the named host is gone.\n\n\
+         A read is given up after 35 s, anything else after 150 s, the whole command after `--timeout` seconds. After two \
+         seconds one line on standard error says what is waited for. Long operations are tasks of the pool: Ctrl-C cancels \
+         the task, a second one leaves it running.\n\n\
+         Pasted curly quotes, dashes and no-break spaces are refused with the corrected command; `--literal` passes them.\n\n\
+         Completion: `eval \"$(xe completion bash)\"`, `source <(xe completion zsh)`, or `xe completion fish | source`.\n",
     );
     let list =
         |names: Vec<String>| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");

@@ -15,6 +15,10 @@ use crate::output::Out;
 const STEP_SECONDS: f64 = 1.0;
 /// Waits shorter than this are not spoken of (S2-6).
 const QUIET: Duration = Duration::from_secs(2);
+/// How long nobody may answer while a task is followed: a daemon's restart, or the choice of a new coordinator.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between attempts meanwhile.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a cancelled task may take to end before `xe` leaves it to the pool.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
 
@@ -46,16 +50,27 @@ fn follow(
 ) -> Result<String, Failure> {
     let start = Instant::now();
     let mut cancelled: Option<Instant> = None;
+    let mut lost: Option<Instant> = None;
     let mut progress = Progress { drawn: false, said: false };
     let mut events = Events::new(task);
     loop {
         let state = match events.next(api) {
+            // The host that took the call may be restarting, or gone for good while another goes on with the task.
+            Err(Failure::Call(CallError::Broken(_) | CallError::Unreachable(_)))
+                if lost.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(RECONNECT_PAUSE);
+                None
+            }
             Err(Failure::Call(CallError::Timeout { .. })) => {
                 progress.clear(out);
                 let (method, waited) = (method.to_owned(), start.elapsed());
                 return Err(CallError::Timeout { method, waited }.into());
             }
-            other => other?,
+            other => {
+                lost = None;
+                other?
+            }
         };
         if let Some(state) = &state
             && state.status != "pending"

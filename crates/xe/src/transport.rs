@@ -241,16 +241,30 @@ impl Transport {
             self.connect()?;
         }
         let start = Instant::now();
-        match self.send_and_read(method, &message, start) {
+        let outcome = match self.send_and_read(method, &message, start) {
             // A kept connection may have been closed meanwhile. Nothing was answered, so nothing is known to be done;
             // only calls that change nothing are sent again.
             Err(Wire::Closed) if !fresh && is_read(method) => {
                 self.connect()?;
                 self.send_and_read(method, &message, start)
             }
+            // A host that went silent must not be asked again while there are others (S2-18).
+            Err(Wire::Timeout)
+                if is_read(method) && self.deadline.is_none() && self.servers.len() > 1 =>
+            {
+                self.servers.rotate_left(1);
+                self.connect()?;
+                self.send_and_read(method, &message, start)
+            }
             other => other,
+        };
+        if self.globals.debug {
+            // Never the parameters: they may be secret.
+            let size = outcome.as_ref().map_or(0, Vec::len);
+            let ms = start.elapsed().as_secs_f64() * 1000.0;
+            (self.notice)(&format!("debug: {method}: {ms:.1} ms, {size} bytes\n"));
         }
-        .map_err(|wire| match wire {
+        outcome.map_err(|wire| match wire {
             Wire::Closed => CallError::Broken(format!("the connection closed during {method}")),
             Wire::Timeout => {
                 CallError::Timeout { method: method.to_owned(), waited: start.elapsed() }

@@ -127,6 +127,11 @@ fn read_pem(path: &std::path::Path) -> io::Result<Vec<CertificateDer<'static>>> 
     Ok(certs)
 }
 
+/// First line of a remembered pool CA.
+const AUTHORITY: &str = "# authority of the pool\n";
+/// First line of a remembered host certificate.
+const HOST: &str = "# certificate of the host\n";
+
 /// What is remembered of one server.
 struct Store {
     pem: PathBuf,
@@ -153,7 +158,8 @@ impl Store {
         let Some(directory) = self.pem.parent() else { return Ok(()) };
         fs::create_dir_all(directory)?;
         let text = base64::engine::general_purpose::STANDARD.encode(trust_anchor(shown));
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        let mut pem = String::from(if shown.len() > 1 { AUTHORITY } else { HOST });
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
         for line in text.as_bytes().chunks(64) {
             pem.push_str(&String::from_utf8_lossy(line));
             pem.push('\n');
@@ -183,12 +189,20 @@ pub(crate) fn known_hosts(servers: &[String]) -> Vec<String> {
     known
 }
 
-/// Remembers the addresses of the pool that `server` belongs to.
+/// Remembers the addresses of the pool that `server` belongs to; where its CA is known, the other hosts are trusted by it
+/// from the first meeting.
 pub(crate) fn remember_hosts(server: &str, addresses: &[String]) {
     let Some(directory) = directory() else { return };
     // What cannot be remembered is learned anew next time.
     let _ = fs::create_dir_all(&directory);
     let _ = fs::write(directory.join(format!("{}.hosts", file_stem(server))), addresses.join("\n"));
+    let pem = |host: &str| directory.join(format!("{}.pem", file_stem(host)));
+    let known = fs::read_to_string(pem(server)).unwrap_or_default();
+    if known.starts_with(AUTHORITY) {
+        for address in addresses.iter().filter(|a| !pem(a).exists()) {
+            let _ = fs::write(pem(address), &known);
+        }
+    }
 }
 
 /// True if the addresses of `server`'s pool were learned less than a day ago.
