@@ -1,0 +1,124 @@
+//! A lab for one measurement: brought up, asked, and taken down also when the measurement fails.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use host::exec::Command;
+use serde_json::Value;
+
+/// A running lab.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    name: String,
+}
+
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().context("a program lies in a directory")?.join(name))
+}
+
+impl Lab {
+    /// Brings up a lab of that many hosts.
+    pub(crate) fn up(name: &str, hosts: usize, extra: &[&str]) -> anyhow::Result<Self> {
+        let name = format!("bench-{name}-{}", std::process::id());
+        let lab = Self { name };
+        lab.control(&["up", "--hosts", &hosts.to_string()], extra, Duration::from_secs(300))?;
+        Ok(lab)
+    }
+
+    fn control(&self, verb: &[&str], rest: &[&str], limit: Duration) -> anyhow::Result<String> {
+        let output = Command::new(program("holdfast-lab")?)
+            .args(["--name", &self.name])
+            .args(verb)
+            .args(rest)
+            .limit(limit)
+            .check()?;
+        Ok(output.text())
+    }
+
+    /// The lab's state.
+    pub(crate) fn status(&self) -> anyhow::Result<Value> {
+        let text = self.control(&["status", "--output", "json"], &[], Duration::from_secs(30))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Runs a command inside a host; its standard output.
+    pub(crate) fn exec(&self, host: &str, command: &[&str]) -> anyhow::Result<String> {
+        self.control(&["exec", host, "--"], command, Duration::from_secs(900))
+    }
+
+    /// Runs a worker of this program inside a host; what it measured.
+    pub(crate) fn worker(&self, host: &str, name: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+        let own = program("holdfast-bench")?;
+        let own = own.to_str().context("the path is text")?;
+        let text = self.exec(host, &[&[own, "worker", name], arguments].concat())?;
+        let last = text.lines().last().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("the worker {name} said: {text}"))
+    }
+
+    /// Breaks something.
+    pub(crate) fn fail(&self, host: &str, kind: &str) -> anyhow::Result<()> {
+        self.control(&["fail", host, kind], &[], Duration::from_secs(60)).map(drop)
+    }
+
+    /// Mends it.
+    pub(crate) fn heal(&self, host: &str) -> anyhow::Result<()> {
+        self.control(&["heal", host], &[], Duration::from_secs(120)).map(drop)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.control(&["down"], &[], Duration::from_secs(60));
+    }
+}
+
+/// A number of a worker's answer.
+pub(crate) fn number(answer: &Value, name: &str) -> anyhow::Result<f64> {
+    answer[name].as_f64().with_context(|| format!("the worker's answer has no number {name}"))
+}
+
+/// A session as root over the host's own socket.
+pub(crate) async fn root_session() -> anyhow::Result<client::Session> {
+    let target = client::Target::parse("/run/holdfast/api.sock")
+        .context("the socket's path is a target")?;
+    let client = client::Client::connect(target, client::Options::new(client::Trust::Insecure)).await?;
+    Ok(client.login("root", "", "bench").await?)
+}
+
+/// A runtime for a worker.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Process ids of the programs of that name in this host's namespace.
+pub(crate) fn pids_of(name: &str) -> anyhow::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for pid in host::proc::pids()? {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // The kernel keeps 15 characters.
+        if comm.trim() == &name[..name.len().min(15)] {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// A value of `/proc/PID/status` in MiB.
+pub(crate) fn memory_mib(pid: i32, field: &str) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib: f64 = text
+        .lines()
+        .find_map(|l| l.strip_prefix(field)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse().ok())
+        .with_context(|| format!("process {pid} has no {field}"))?;
+    Ok(kib / 1024.0)
+}
+
+/// The daemon of this host (not the supervisor of its database, which is the same program).
+pub(crate) fn daemon_pid() -> anyhow::Result<i32> {
+    pids_of("holdfastd")?
+        .into_iter()
+        .find(|pid| !host::proc::argv(*pid).iter().any(|a| a == "etcd-unit"))
+        .context("holdfastd does not run here")
+}

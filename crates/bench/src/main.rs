@@ -1,0 +1,82 @@
+//! `cargo xtask bench`: measurements, each as a ratio against a named peer or a stated limit in the same run.
+//!
+//! Never a unit test: numbers depend on the machine, ratios much less. Each measurement takes both sides in turn and
+//! compares medians. What needs a host's namespaces runs there as a *worker* (`holdfast-lab exec H -- holdfast-bench
+//! worker NAME`), which prints one JSON object.
+
+mod failover;
+mod idle;
+mod lab;
+mod listing;
+mod records;
+mod report;
+mod start;
+mod write;
+
+use clap::{Parser, Subcommand};
+
+use report::Report;
+
+/// Measures Holdfast against its peers.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs all measurements, or those whose name contains NAME.
+    Run {
+        /// Part of a measurement's name.
+        name: Option<String>,
+        /// `json` prints one JSON document instead of lines.
+        #[arg(long)]
+        output: Option<String>,
+    },
+    /// One measurement's part inside a host.
+    Worker {
+        /// Which.
+        name: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().verb {
+        Verb::Run { name, output } => {
+            let mut report = Report::new(output.as_deref() == Some("json"));
+            let wanted = |n: &str| name.as_deref().is_none_or(|part| n.contains(part));
+            let all: [(&str, fn(&mut Report) -> anyhow::Result<()>); 6] = [
+                ("records", records::run),
+                ("listing", listing::run),
+                ("idle", idle::run),
+                ("write", write::run),
+                ("start", start::run),
+                ("failover", failover::run),
+            ];
+            for (name, measure) in all {
+                if wanted(name)
+                    && let Err(error) = measure(&mut report)
+                {
+                    report.failed(name, &error);
+                }
+            }
+            report.finish()
+        }
+        Verb::Worker { name, arguments } => {
+            let answer = match name.as_str() {
+                "records" => records::worker(&arguments)?,
+                "listing" => listing::worker(&arguments)?,
+                "write" => write::worker()?,
+                "start" => start::worker(&arguments)?,
+                "failover" => failover::worker(&arguments)?,
+                "idle" => idle::worker()?,
+                _ => anyhow::bail!("no worker {name}"),
+            };
+            report::print(&answer.to_string());
+            Ok(())
+        }
+    }
+}
