@@ -21,9 +21,11 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let (mut api, mut etcd, mut role) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CUTS {
         let leader = leader(&lab)?;
-        let survivor = ["h1", "h2", "h3"].into_iter().find(|h| *h != leader).context("a survivor")?;
+        let survivor =
+            ["h1", "h2", "h3"].into_iter().find(|h| *h != leader).context("a survivor")?;
         // The worker on the survivor first proves that it writes, then is told by a file when the cut happens.
-        let marker = std::env::temp_dir().join(format!("holdfast-bench-cut-{}", std::process::id()));
+        let marker =
+            std::env::temp_dir().join(format!("holdfast-bench-cut-{}", std::process::id()));
         let _ = std::fs::remove_file(&marker);
         let answer = std::thread::scope(|scope| {
             let worker = scope.spawn(|| lab.worker(survivor, "failover", &["cut", &leader]));
@@ -51,7 +53,8 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     if role.is_empty() {
         // The leader's host was never the coordinator's: cut that one once.
         let master = master(&lab)?;
-        let survivor = ["h1", "h2", "h3"].into_iter().find(|h| *h != master).context("a survivor")?;
+        let survivor =
+            ["h1", "h2", "h3"].into_iter().find(|h| *h != master).context("a survivor")?;
         let answer = std::thread::scope(|scope| {
             let worker = scope.spawn(|| lab.worker(survivor, "failover", &["cut", &master]));
             std::thread::sleep(Duration::from_secs(2));
@@ -73,7 +76,10 @@ fn leader(lab: &Lab) -> anyhow::Result<String> {
 fn master(lab: &Lab) -> anyhow::Result<String> {
     let uuid = lab.exec("h1", &["xe", "pool-list", "params=master", "--minimal"])?;
     let uuid = format!("uuid={}", uuid.trim());
-    Ok(lab.exec("h1", &["xe", "host-list", &uuid, "params=name-label", "--minimal"])?.trim().to_owned())
+    Ok(lab
+        .exec("h1", &["xe", "host-list", &uuid, "params=name-label", "--minimal"])?
+        .trim()
+        .to_owned())
 }
 
 /// Waits until all three members vote again.
@@ -147,7 +153,8 @@ async fn cut(victim: &str) -> anyhow::Result<Json> {
         .find(|h| h.get_by_name("name_label").and_then(Value::as_str) == Some(victim))
         .context("the victim is a host")?;
     let victim_ref = victim.opaque();
-    let address = victim.get_by_name("address").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let address =
+        victim.get_by_name("address").and_then(Value::as_str).unwrap_or_default().to_owned();
     let was_master =
         session.call("pool.get_master", &[Value::Ref(pool)]).await?.as_opaque() == Some(victim_ref);
     // Survivors only, as a careful client of bare etcd would be set up.

@@ -49,7 +49,12 @@ impl Lab {
     }
 
     /// Runs a worker of this program inside a host; what it measured.
-    pub(crate) fn worker(&self, host: &str, name: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+    pub(crate) fn worker(
+        &self,
+        host: &str,
+        name: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Value> {
         let own = program("holdfast-bench")?;
         let own = own.to_str().context("the path is text")?;
         let text = self.exec(host, &[&[own, "worker", name], arguments].concat())?;
@@ -81,9 +86,10 @@ pub(crate) fn number(answer: &Value, name: &str) -> anyhow::Result<f64> {
 
 /// A session as root over the host's own socket.
 pub(crate) async fn root_session() -> anyhow::Result<client::Session> {
-    let target = client::Target::parse("/run/holdfast/api.sock")
-        .context("the socket's path is a target")?;
-    let client = client::Client::connect(target, client::Options::new(client::Trust::Insecure)).await?;
+    let target =
+        client::Target::parse("/run/holdfast/api.sock").context("the socket's path is a target")?;
+    let client =
+        client::Client::connect(target, client::Options::new(client::Trust::Insecure)).await?;
     Ok(client.login("root", "", "bench").await?)
 }
 
@@ -110,7 +116,9 @@ pub(crate) fn memory_mib(pid: i32, field: &str) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib: f64 = text
         .lines()
-        .find_map(|l| l.strip_prefix(field)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse().ok())
+        .find_map(|l| {
+            l.strip_prefix(field)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse().ok()
+        })
         .with_context(|| format!("process {pid} has no {field}"))?;
     Ok(kib / 1024.0)
 }

@@ -43,8 +43,14 @@ pub(crate) fn worker(arguments: &[String]) -> anyhow::Result<Json> {
                 let label = format!("new-name-label=bench {n}");
                 run_text("xe", &["vm-clone", &format!("uuid={template}"), &label])?;
             }
-            for uuid in run_text("xe", &["template-list", "is-default-template=false", "--minimal"])?.split(',') {
-                run_text("xe", &["template-param-set", &format!("uuid={uuid}"), "is-a-template=false"])?;
+            for uuid in
+                run_text("xe", &["template-list", "is-default-template=false", "--minimal"])?
+                    .split(',')
+            {
+                run_text(
+                    "xe",
+                    &["template-param-set", &format!("uuid={uuid}"), "is-a-template=false"],
+                )?;
             }
             Ok(json!({}))
         }

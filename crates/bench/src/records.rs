@@ -16,9 +16,10 @@ const AT_ONCE: usize = 5;
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let lab = Lab::up("records", 1, &[])?;
     let a = lab.worker("h1", "records", &[&VMS.to_string()])?;
-    for (metric, ours, limit) in
-        [("get_all_records-json-cpu-s", "json_cpu_s", 2.0), ("get_all_records-xml-cpu-s", "xml_cpu_s", 4.0)]
-    {
+    for (metric, ours, limit) in [
+        ("get_all_records-json-cpu-s", "json_cpu_s", 2.0),
+        ("get_all_records-xml-cpu-s", "xml_cpu_s", 4.0),
+    ] {
         report.ratio(&Metric {
             name: "records",
             metric,
@@ -141,7 +142,8 @@ fn post(path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let head = answer.windows(4).position(|w| w == b"\r\n\r\n").context("an HTTP answer has a head")?;
+    let head =
+        answer.windows(4).position(|w| w == b"\r\n\r\n").context("an HTTP answer has a head")?;
     let (head, rest) = answer.split_at(head + 4);
     let head = String::from_utf8_lossy(head).to_lowercase();
     anyhow::ensure!(head.starts_with("http/1.1 200"), "answer: {head}");

@@ -54,7 +54,9 @@ impl Report {
         self.line(
             json!({"name": name, "metric": metric, "ours": ours, "peer": "limit", "peers": limit,
                 "ratio": ratio, "limit": 1.0, "n": n, "ok": ok}),
-            format!("{name} {metric} ours={ours:.3} peer=limit:{limit} ratio={ratio:.2} limit=1 n={n}"),
+            format!(
+                "{name} {metric} ours={ours:.3} peer=limit:{limit} ratio={ratio:.2} limit=1 n={n}"
+            ),
             ok,
         );
     }

@@ -28,14 +28,27 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn xe(arguments: &[&str]) -> anyhow::Result<String> {
-    Ok(Command::new("xe").args(arguments).limit(Duration::from_secs(120)).check()?.text().trim().to_owned())
+    Ok(Command::new("xe")
+        .args(arguments)
+        .limit(Duration::from_secs(120))
+        .check()?
+        .text()
+        .trim()
+        .to_owned())
 }
 
 pub(crate) fn worker(_: &[String]) -> anyhow::Result<Json> {
     let vm = xe(&["vm-install", "template=Other install media", "new-name-label=bench"])?;
     let sr = xe(&["sr-list", "name-label=shared", "--minimal"])?;
-    let vdi = xe(&["vdi-create", &format!("sr-uuid={sr}"), "name-label=bench", "virtual-size=64MiB"])?;
-    xe(&["vbd-create", &format!("vm-uuid={vm}"), &format!("vdi-uuid={vdi}"), "device=0", "bootable=true"])?;
+    let vdi =
+        xe(&["vdi-create", &format!("sr-uuid={sr}"), "name-label=bench", "virtual-size=64MiB"])?;
+    xe(&[
+        "vbd-create",
+        &format!("vm-uuid={vm}"),
+        &format!("vdi-uuid={vdi}"),
+        "device=0",
+        "bootable=true",
+    ])?;
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| host::facts::hostname());
     let host = xe(&["host-list", &format!("name-label={host}"), "--minimal"])?;
     runtime()?.block_on(async {

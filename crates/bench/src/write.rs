@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use anyhow::Context as _;
-use etcd_client::{Certificate, Compare, CompareOp, ConnectOptions, Identity, TlsOptions, Txn, TxnOp};
+use etcd_client::{
+    Certificate, Compare, CompareOp, ConnectOptions, Identity, TlsOptions, Txn, TxnOp,
+};
 use serde_json::{Value as Json, json};
 use xenapi::Value;
 

@@ -28,6 +28,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Measures against peers and limits; exit 1 if anything is short.
+    Bench(programs::BenchArguments),
     /// Runs every check of the gate beside the tests: format, tidy, generated files, lints.
     Ci,
     /// Writes what follows from the datamodel: typed records, calls, errors and the API reference.
@@ -50,6 +52,7 @@ enum Verb {
 
 fn main() -> anyhow::Result<()> {
     match CommandLine::parse().verb {
+        Verb::Bench(arguments) => programs::bench(&arguments, &root()),
         Verb::Ci => ci::run(&root()),
         Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
         Verb::Demo(arguments) => demo::run(&arguments, &root()),

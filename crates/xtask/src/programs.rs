@@ -44,3 +44,28 @@ pub(crate) fn lab(arguments: &LabArguments, root: &Path) -> anyhow::Result<()> {
     let error = Command::new(&program).args(&arguments.arguments).exec();
     Err(error).with_context(|| format!("running {}", program.display()))
 }
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArguments {
+    /// Part of a measurement's name; all if absent.
+    name: Option<String>,
+    /// `json` prints one JSON document.
+    #[arg(long)]
+    output: Option<String>,
+}
+
+/// Entry of `cargo xtask bench`: builds everything for release and measures.
+pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<()> {
+    let programs = build(root, true)?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).args(["build", "--release", "--bin", "holdfast-bench"]);
+    ensure!(cargo.status().context("starting cargo")?.success(), "the build failed");
+    let program = programs.join("holdfast-bench");
+    let mut bench = Command::new(&program);
+    bench.arg("run").args(&arguments.name);
+    if let Some(output) = &arguments.output {
+        bench.args(["--output", output]);
+    }
+    Err(bench.exec()).with_context(|| format!("running {}", program.display()))
+}
