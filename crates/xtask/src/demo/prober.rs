@@ -171,6 +171,7 @@ fn suspicion(watch: &Watch, lab: &Lab, host: &str) {
     if file.seek(SeekFrom::End(0)).is_err() {
         return;
     }
+    let suspect = watch.seen().coordinator_before.clone();
     let mut text = String::new();
     while watch.going() {
         let mut more = Vec::new();
@@ -178,7 +179,8 @@ fn suspicion(watch: &Watch, lab: &Lab, host: &str) {
         let at = watch.start.elapsed();
         text.push_str(&String::from_utf8_lossy(&more));
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let doubts = text[..whole].lines().any(|l| l.to_lowercase().contains(SUSPICION));
+        // The daemons name hosts by their uuid.
+        let doubts = text[..whole].lines().any(|l| l.contains(SUSPICION) && l.contains(&suspect));
         text.drain(..whole);
         if doubts {
             let mut seen = watch.seen();
