@@ -263,7 +263,12 @@ pub(super) async fn counter_loses_no_increment(subject: &dyn Subject) -> Verdict
         let (db, k) = (subject.open().await, k.clone());
         writers.spawn(async move {
             for _ in 0..EACH {
-                while !increment(&db, &k).await? {}
+                let mut attempts = 0;
+                while !increment(&db, &k).await? {
+                    attempts += 1;
+                    ensure!(attempts < WRITERS * EACH * 10, "an increment met only conflicts");
+                    tokio::task::yield_now().await;
+                }
             }
             Ok::<_, String>(())
         });

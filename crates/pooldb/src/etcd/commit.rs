@@ -61,12 +61,13 @@ impl EtcdDb {
             return Err(CommitError::Timeout);
         };
         let nonce = self.nonce();
+        let epoch_wanted = self.expected_epoch();
         for _ in 0..SLOT_ATTEMPTS {
             let known = match slot.known() {
                 Some(known) => known,
                 None => self.read_slot(&slot, left()).await?,
             };
-            let request = self.request(&txn, &slot, known, &nonce);
+            let request = request(&txn, &slot, known, &nonce, epoch_wanted);
             slot.forget();
             let raced = self
                 .endpoints
@@ -88,7 +89,7 @@ impl EtcdDb {
             };
             let mut reads = reads.into_iter();
             let (now, gate) = (reads.next().flatten(), reads.next().flatten());
-            let epoch = reads.next().flatten();
+            let epoch = if epoch_wanted.is_some() { reads.next().flatten() } else { None };
             if let Some(now) = &now
                 && now.value == nonce
             {
@@ -102,7 +103,8 @@ impl EtcdDb {
             if let Some(gate) = gate {
                 return Err(CommitError::MovedAway(super::describe_gate(&gate.value)));
             }
-            if let Some(reason) = self.wrong_epoch(epoch.as_ref().map(|read| &*read.value)) {
+            let epoch = epoch.as_ref().map(|read| &*read.value);
+            if let Some(reason) = wrong_epoch(epoch_wanted, epoch) {
                 return Err(CommitError::MovedAway(reason));
             }
             for (guard, read) in txn.guards.iter().zip(reads) {
@@ -116,27 +118,6 @@ impl EtcdDb {
             }
         }
         Err(CommitError::Backend("the op slot is written by another process".to_owned()))
-    }
-
-    /// The transaction, ready to be sent any number of times.
-    fn request(&self, txn: &Txn, slot: &SlotUse<'_>, known: i64, nonce: &[u8]) -> EtcdTxn {
-        let mut compares = Vec::with_capacity(txn.guards.len() + 3);
-        compares.push(Compare::mod_revision(slot.path(), CompareOp::Equal, known));
-        compares.push(Compare::create_revision(GATE, CompareOp::Equal, 0));
-        if let Some(epoch) = self.expected_epoch() {
-            let text = epoch.to_string();
-            compares.push(Compare::value(Key::pool_epoch().path(), CompareOp::Equal, text));
-        }
-        compares.extend(txn.guards.iter().map(compare));
-        let mut puts: Vec<TxnOp> = txn.writes.iter().map(operation).collect();
-        puts.push(TxnOp::put(slot.path(), nonce, None));
-        let mut reads = vec![
-            TxnOp::get(slot.path(), None),
-            TxnOp::get(GATE, None),
-            TxnOp::get(Key::pool_epoch().path(), None),
-        ];
-        reads.extend(txn.guards.iter().map(read_guard));
-        EtcdTxn::new().when(compares).and_then(puts).or_else(reads)
     }
 
     async fn send(&self, endpoint: Arc<Endpoint>, request: EtcdTxn) -> Result<Answer, Failed> {
@@ -227,15 +208,37 @@ impl EtcdDb {
         }
         Err(CommitError::Backend("etcd refused guards that hold".to_owned()))
     }
+}
 
-    fn wrong_epoch(&self, stored: Option<&[u8]>) -> Option<String> {
-        let expected = self.expected_epoch()?;
-        if stored == Some(expected.to_string().as_bytes()) {
-            return None;
-        }
-        let stored = stored.map_or("none".into(), String::from_utf8_lossy);
-        Some(format!("another lineage: its pool epoch is {stored}, not {expected}"))
+/// The transaction, ready to be sent any number of times.
+fn request(txn: &Txn, slot: &SlotUse<'_>, known: i64, nonce: &[u8], epoch: Option<u64>) -> EtcdTxn {
+    let mut compares = Vec::with_capacity(txn.guards.len() + 3);
+    compares.push(Compare::mod_revision(slot.path(), CompareOp::Equal, known));
+    compares.push(Compare::create_revision(GATE, CompareOp::Equal, 0));
+    if let Some(epoch) = epoch {
+        let text = epoch.to_string();
+        compares.push(Compare::value(Key::pool_epoch().path(), CompareOp::Equal, text));
     }
+    compares.extend(txn.guards.iter().map(compare));
+    let mut puts: Vec<TxnOp> = txn.writes.iter().map(operation).collect();
+    puts.push(TxnOp::put(slot.path(), nonce, None));
+    let mut reads = Vec::with_capacity(txn.guards.len() + 3);
+    reads.push(TxnOp::get(slot.path(), None));
+    reads.push(TxnOp::get(GATE, None));
+    if epoch.is_some() {
+        reads.push(TxnOp::get(Key::pool_epoch().path(), None));
+    }
+    reads.extend(txn.guards.iter().map(read_guard));
+    EtcdTxn::new().when(compares).and_then(puts).or_else(reads)
+}
+
+fn wrong_epoch(expected: Option<u64>, stored: Option<&[u8]>) -> Option<String> {
+    let expected = expected?;
+    if stored == Some(expected.to_string().as_bytes()) {
+        return None;
+    }
+    let stored = stored.map_or("none".into(), String::from_utf8_lossy);
+    Some(format!("another lineage: its pool epoch is {stored}, not {expected}"))
 }
 
 fn revision_of(modified: i64) -> Revision {

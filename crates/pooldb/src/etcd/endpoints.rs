@@ -46,18 +46,31 @@ pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// One way to etcd.
 pub(super) struct Endpoint {
     url: String,
-    client: RwLock<Client>,
+    clients: RwLock<Clients>,
     /// Asked last, and being probed.
     suspect: AtomicBool,
 }
 
+/// One connection, with the part of it that every commit uses ready to be cloned (a whole client is eight such parts).
+struct Clients {
+    all: Client,
+    kv: KvClient,
+}
+
+impl Clients {
+    fn of(all: Client) -> Self {
+        let kv = all.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES);
+        Self { all, kv }
+    }
+}
+
 impl Endpoint {
     pub(super) fn client(&self) -> Client {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).all.clone()
     }
 
     pub(super) fn kv(&self) -> KvClient {
-        self.client().kv_client().max_decoding_message_size(MAX_ANSWER_BYTES)
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).kv.clone()
     }
 
     pub(super) fn url(&self) -> &str {
@@ -357,7 +370,7 @@ async fn probe(all: Weak<Endpoints>, endpoint: Weak<Endpoint>) {
             return;
         }
         if let Ok(fresh) = connect(&endpoint.url, all.tls.as_ref()).await {
-            *endpoint.client.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            *endpoint.clients.write().unwrap_or_else(PoisonError::into_inner) = Clients::of(fresh);
         }
         drop((all, endpoint));
         tokio::time::sleep(PROBE_INTERVAL).await;
@@ -368,7 +381,7 @@ async fn make_endpoint(url: &str, tls: Option<&EtcdTls>) -> Result<Arc<Endpoint>
     let client = connect(url, tls).await?;
     Ok(Arc::new(Endpoint {
         url: url.to_owned(),
-        client: RwLock::new(client),
+        clients: RwLock::new(Clients::of(client)),
         suspect: AtomicBool::new(false),
     }))
 }

@@ -37,9 +37,9 @@ pub const SNAPSHOT_COUNT: u32 = 2_000;
 const CHANGE_DEADLINE: Duration = Duration::from_secs(8);
 /// One try of such a change: it is a raft round or two, but on members whose disk may be slow.
 const CHANGE_TRY: Duration = Duration::from_secs(3);
-/// Waits between refused promotions.
-const PROMOTE_FIRST: Duration = Duration::from_millis(100);
-const PROMOTE_LONGEST: Duration = Duration::from_secs(2);
+/// Waits between refused changes.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
 /// Defragmenting and saving rewrite the whole database.
 const MAINTENANCE_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -298,25 +298,36 @@ impl Members {
     }
 
     /// Adds a learner; answers its id and what its start needs (`Founding::Existing`), with `name` for itself.
-    /// Repeated for the same peer URL it answers the same member. etcd 3.4 refuses a second learner.
+    /// Repeated for the same peer URL it answers the same member. etcd refuses for some seconds after another change
+    /// ("unhealthy cluster": peers must have been connected for a while); this tries again until the deadline. etcd 3.4
+    /// refuses a second learner.
     ///
     /// # Errors
-    /// etcd's refusal ("unhealthy cluster", "too many learner members"), or no quorum.
+    /// etcd's refusal, or no quorum.
     pub async fn add_learner(
         &self,
         name: &str,
         peer_url: &str,
+        deadline: Duration,
     ) -> Result<(u64, Founding), DbError> {
-        let known = self.list().await?;
-        if !known.iter().any(|m| m.peer_urls.iter().any(|url| url == peer_url)) {
+        let ends = Instant::now() + deadline;
+        let mut pause = RETRY_FIRST;
+        while !self.has_peer(peer_url).await? {
             let added = self.change(|mut client| async move {
                 let learner = MemberAddOptions::new().with_is_learner();
                 client.member_add([peer_url], Some(learner)).await.map(drop)
             });
             match added.await {
+                Ok(()) => break,
                 // An earlier copy of the request came through.
-                Err(DbError::Backend(text)) if text.contains("Peer URLs already exists") => {}
-                other => other?,
+                Err(DbError::Backend(text)) if text.contains("Peer URLs already exists") => break,
+                Err(DbError::Backend(text))
+                    if text.contains("unhealthy") && Instant::now() + pause < ends =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LONGEST);
+                }
+                Err(other) => return Err(other),
             }
         }
         let all = self.list().await?;
@@ -334,13 +345,18 @@ impl Members {
         Ok((mine.id, Founding::Existing { members }))
     }
 
+    async fn has_peer(&self, peer_url: &str) -> Result<bool, DbError> {
+        let all = self.list().await?;
+        Ok(all.iter().any(|m| m.peer_urls.iter().any(|url| url == peer_url)))
+    }
+
     /// Makes a learner a voter, trying again while etcd says that it is not in sync or the cluster not healthy yet.
     ///
     /// # Errors
     /// The last refusal when the deadline passes; others at once.
     pub async fn promote(&self, id: u64, deadline: Duration) -> Result<(), DbError> {
         let ends = Instant::now() + deadline;
-        let mut pause = PROMOTE_FIRST;
+        let mut pause = RETRY_FIRST;
         loop {
             match self.list().await?.iter().find(|m| m.id == id) {
                 Some(member) if !member.learner => return Ok(()),
@@ -363,7 +379,7 @@ impl Members {
                 return Err(refusal);
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PROMOTE_LONGEST);
+            pause = (pause * 2).min(RETRY_LONGEST);
         }
     }
 

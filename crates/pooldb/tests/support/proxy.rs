@@ -16,6 +16,8 @@ pub enum Mood {
     NoAnswers = 1,
     /// Swallows everything: a black hole.
     Silent = 2,
+    /// Keeps everything back and passes it when the mood changes: a congested or frozen path.
+    Held = 3,
 }
 
 /// A running proxy to one address.
@@ -71,6 +73,9 @@ async fn pass(
     while let Ok(read) = from.read(&mut buffer).await {
         if read == 0 {
             return;
+        }
+        while mood.load(Ordering::SeqCst) == Mood::Held as u8 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         if mood.load(Ordering::SeqCst) < silent_from as u8
             && to.write_all(&buffer[..read]).await.is_err()
