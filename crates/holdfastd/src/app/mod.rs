@@ -108,7 +108,7 @@ pub fn check_field(view: &View, record: &Record, field: &str, edit: &Edit) -> Re
     }
 }
 
-/// The record given to a `create`.
+/// The record given to a `create`, under a uuid of its own: what the caller wrote there does not count.
 ///
 /// # Errors
 /// If it is none.
@@ -116,7 +116,7 @@ pub fn given_record(call: &Authorized) -> Result<Record, Error> {
     call.params()
         .first()
         .and_then(Value::as_record)
-        .map(|r| Record::clone(r))
+        .map(|r| Record::clone(r).with_uuid(crate::random_uuid()))
         .ok_or_else(|| Error::field_type_error("args"))
 }
 
