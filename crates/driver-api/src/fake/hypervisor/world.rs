@@ -338,6 +338,16 @@ impl World {
         self.lock().running_on(vm)
     }
 
+    /// Which domain, as `vm@host`, may write a file; for storage that asks who has it open.
+    pub fn writer_of(&self, path: &Path) -> Option<String> {
+        let state = self.lock();
+        state.hosts.iter().find_map(|(name, host)| {
+            let (vm, _) =
+                host.domains.iter().find(|(_, domain)| domain.writes().any(|disk| disk == path))?;
+            Some(format!("{vm}@{name}"))
+        })
+    }
+
     /// The spec that the VM's domain on `host` has now, disks and NICs as plugged.
     pub fn spec_of(&self, host: &str, vm: Uuid) -> Option<DomainSpec> {
         self.lock().hosts.get(host)?.domains.get(&vm).map(|domain| domain.spec.clone())

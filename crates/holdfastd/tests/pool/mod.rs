@@ -1,0 +1,604 @@
+//! A pool of daemons over fakes, in one process: the test harness of this crate.
+//!
+//! Every host is the real [`Daemon`] with its own replica and its own saga follower; they share one database in memory,
+//! one make-believe world of hypervisors (which panics when a VM runs twice or a disk is written twice) and one of
+//! storage. What is not here: the wire, TLS between hosts, libvirt, etcd; those are the lab's.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of the harness")]
+
+pub mod saga_law;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use driver_api::fake::hypervisor::World;
+use driver_api::fake::storage::Storage;
+use driver_api::storage::{SrDriver, SrSpec};
+use holdfastd::config::Config;
+use holdfastd::edits::{self, Change, Object};
+use holdfastd::first_start::{self, Machine, new_record, reference};
+use holdfastd::guests::Registry;
+use holdfastd::http::Peer;
+use holdfastd::identity::{Home, Identity};
+use holdfastd::pki::{self, HostKey, PoolCa, PoolKey, Tls};
+use holdfastd::records::{Member, encode};
+use holdfastd::{Daemon, Doors, Store, View, api};
+use host::had::{Code, Guest, GuestProcess, HadError, LeaseConfig, Refusal, Status, Stopped};
+use pooldb::memory::MemoryDb;
+use pooldb::{Key, Replica, Table};
+use uuid::Uuid;
+use xenapi::{Error, OpaqueRef, Record, Text, Timestamp, Value};
+
+/// Longest wait for a condition; far above what any of them takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the shared repository of [`Pool::shared_sr`] is.
+pub const SHARED: &str = "/srv/shared";
+/// Memory of every host.
+pub const HOST_MEMORY: i64 = 8 << 30;
+
+/// A pool of hosts h1, h2, ...
+pub struct Pool {
+    pub hosts: Vec<Host>,
+    pub world: Arc<World>,
+    pub storage: Arc<Storage>,
+    pub db: MemoryDb,
+    dir: tempfile::TempDir,
+}
+
+/// One host: its daemon and its registry of guests.
+pub struct Host {
+    pub name: String,
+    pub uuid: Uuid,
+    pub daemon: Arc<Daemon>,
+    pub had: Arc<FakeHad>,
+    /// This host's own way to the database, to be cut off.
+    pub db: MemoryDb,
+    loops: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.daemon.stop();
+        for task in &self.loops {
+            task.abort();
+        }
+    }
+}
+
+impl Pool {
+    /// A pool of `count` hosts whose sagas run. No repository yet.
+    pub async fn new(count: usize) -> Self {
+        let pool = Self::idle(count).await;
+        Self { hosts: pool.hosts.into_iter().map(Host::following).collect(), ..pool }
+    }
+
+    /// A pool in which nobody runs sagas that other hosts began: for tests that run them by hand.
+    pub async fn idle(count: usize) -> Self {
+        let world = World::new();
+        let storage = Storage::new();
+        let asked = world.clone();
+        storage.ask_for_holders(move |path| asked.writer_of(path));
+        let db = MemoryDb::new();
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let pool_uuid = Uuid::from_u128(0x9001);
+        let mut hosts: Vec<Host> = Vec::new();
+        for number in 1..=count {
+            let name = format!("h{number}");
+            let uuid = Uuid::from_u128(0xA000 + number as u128);
+            let host = Host::new(&name, uuid, pool_uuid, &world, &storage, &db, dir.path()).await;
+            host.appear(pool_uuid, hosts.first()).await;
+            hosts.push(host);
+        }
+        Self { hosts, world, storage, db, dir }
+    }
+
+    /// The first host.
+    pub fn h1(&self) -> &Host {
+        &self.hosts[0]
+    }
+
+    /// A shared file repository, plugged on every host and the pool's default.
+    pub async fn shared_sr(&self) -> Uuid {
+        let h1 = self.h1();
+        let config = Value::str_map([("location", SHARED)]);
+        let sr = h1
+            .call(
+                "SR.create",
+                vec![
+                    reference(h1.uuid),
+                    config,
+                    0.into(),
+                    "shared".into(),
+                    "".into(),
+                    "file".into(),
+                    "user".into(),
+                    true.into(),
+                    Value::Map(vec![]),
+                ],
+            )
+            .await
+            .expect("a repository is made");
+        let sr = sr.as_opaque().and_then(OpaqueRef::uuid).expect("a reference");
+        let view = h1.daemon.view().await;
+        for pbd in view.referrers("PBD", "SR", sr) {
+            h1.call("PBD.plug", vec![reference(pbd)]).await.expect("plugs");
+        }
+        let mut change = Change::new();
+        for pool in view.records("pool") {
+            let pool = Object::new("pool", pool.uuid());
+            change.set(pool, "default_SR", reference(sr));
+            change.set(pool, "suspend_image_SR", reference(sr));
+        }
+        edits::commit(&h1.daemon, &change).await.expect("commits");
+        sr
+    }
+
+    /// How the hosts attach the repository of [`Pool::shared_sr`].
+    pub fn sr_spec(&self, sr: Uuid) -> SrSpec {
+        SrSpec {
+            sr,
+            kind: "file".to_owned(),
+            device_config: BTreeMap::from([("location".to_owned(), SHARED.to_owned())]),
+            shared: true,
+        }
+    }
+
+    /// A halted VM with one disk on `sr` and 256 MiB, made through the API; gives VM, VBD and VDI.
+    pub async fn vm_with_disk(&self, label: &str, sr: Uuid) -> (Uuid, Uuid, Uuid) {
+        let h1 = self.h1();
+        let vm = h1.make("VM", vm_fields(label)).await;
+        let vdi = h1
+            .make(
+                "VDI",
+                vec![
+                    ("name_label", format!("disk of {label}").into()),
+                    ("name_description", "".into()),
+                    ("SR", reference(sr)),
+                    ("virtual_size", (64 << 20).into()),
+                    ("type", "user".into()),
+                    ("sharable", false.into()),
+                    ("read_only", false.into()),
+                    ("other_config", Value::Map(vec![])),
+                ],
+            )
+            .await;
+        let vbd = h1.make("VBD", vbd_fields(vm, Some(vdi), "0")).await;
+        (vm, vbd, vdi)
+    }
+
+    /// A new view of the first host with everything committed so far by anybody.
+    pub async fn view(&self) -> View {
+        self.h1().daemon.catch_up().await;
+        self.h1().daemon.view().await
+    }
+
+    /// What is wrong after everything has come to rest: placements, reservations, disk locks, domains, registered
+    /// processes, tasks, sagas and busy objects that belong to no running VM. Empty when all is well.
+    pub async fn left_behind(&self) -> Vec<String> {
+        let view = self.view().await;
+        let mut wrong = Vec::new();
+        let text = |record: &Record, field: &str| {
+            record.get_by_name(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let alive = |vm: Uuid| {
+            view.record("VM", vm)
+                .is_some_and(|r| ["Running", "Paused"].contains(&text(r, "power_state").as_str()))
+        };
+        for item in view.table(Table::Placement) {
+            let Some(vm) = item.key.uuid() else { continue };
+            let placed: serde_json::Value =
+                serde_json::from_slice(item.raw().unwrap_or_default()).unwrap_or_default();
+            if placed["host"].is_null() == alive(vm) {
+                wrong.push(format!("placement of {vm}: {placed}, alive {}", alive(vm)));
+            }
+            if !placed["migrating_to"].is_null() {
+                wrong.push(format!("placement of {vm} is still migrating: {placed}"));
+            }
+        }
+        for item in view.table(Table::Reservation) {
+            let kept: serde_json::Value =
+                serde_json::from_slice(item.raw().unwrap_or_default()).unwrap_or_default();
+            for (vm, _) in kept["vms"].as_object().into_iter().flatten() {
+                if !alive(Uuid::try_parse(vm).unwrap_or_default()) {
+                    wrong.push(format!("memory reserved for {vm}"));
+                }
+            }
+        }
+        for item in view.table(Table::VdiLock) {
+            let lock: serde_json::Value =
+                serde_json::from_slice(item.raw().unwrap_or_default()).unwrap_or_default();
+            for (holder, _) in lock["holders"].as_object().into_iter().flatten() {
+                if !alive(Uuid::try_parse(holder).unwrap_or_default()) {
+                    wrong.push(format!("disk {} locked by {holder}", item.key.id));
+                }
+            }
+        }
+        for host in &self.hosts {
+            let domains =
+                host.daemon.hypervisor().list(PATIENCE).await.expect("the fake lists its domains");
+            for domain in domains {
+                if !alive(domain.vm) {
+                    wrong.push(format!("domain of {} on {}", domain.vm, host.name));
+                }
+            }
+            for guest in host.had.guests() {
+                if !alive(guest.vm) {
+                    wrong.push(format!("process of {} registered on {}", guest.vm, host.name));
+                }
+            }
+        }
+        for task in view.records("task") {
+            if ["pending", "cancelling"].contains(&text(task, "status").as_str()) {
+                wrong.push(format!("task {} is still pending", text(task, "name_label")));
+            }
+        }
+        for class in ["VM", "VDI", "VBD", "VIF", "SR"] {
+            for record in view.records(class) {
+                let busy = record
+                    .get_by_name("current_operations")
+                    .and_then(Value::as_map)
+                    .is_some_and(|m| !m.is_empty());
+                if busy {
+                    wrong.push(format!("{class} {} is still busy", record.uuid()));
+                }
+            }
+        }
+        wrong
+    }
+
+    /// Panics with what is left behind.
+    pub async fn is_clean(&self) {
+        let wrong = self.left_behind().await;
+        assert!(wrong.is_empty(), "left behind: {wrong:#?}");
+    }
+}
+
+/// The fields that `VM.create` insists on.
+pub fn vm_fields(label: &str) -> Vec<(&'static str, Value)> {
+    let memory: Value = (256 << 20).into();
+    vec![
+        ("name_label", label.into()),
+        ("name_description", "".into()),
+        ("user_version", 1.into()),
+        ("is_a_template", false.into()),
+        ("affinity", Value::Ref(OpaqueRef::NULL)),
+        ("memory_static_max", memory.clone()),
+        ("memory_dynamic_max", memory.clone()),
+        ("memory_dynamic_min", memory.clone()),
+        ("memory_static_min", memory),
+        ("VCPUs_params", Value::Map(vec![])),
+        ("VCPUs_max", 1.into()),
+        ("VCPUs_at_startup", 1.into()),
+        ("actions_after_shutdown", "destroy".into()),
+        ("actions_after_reboot", "restart".into()),
+        ("actions_after_crash", "restart".into()),
+        ("PV_bootloader", "".into()),
+        ("PV_kernel", "".into()),
+        ("PV_ramdisk", "".into()),
+        ("PV_args", "".into()),
+        ("PV_bootloader_args", "".into()),
+        ("PV_legacy_args", "".into()),
+        ("HVM_boot_policy", "BIOS order".into()),
+        ("HVM_boot_params", Value::str_map([("order", "c")])),
+        ("platform", Value::Map(vec![])),
+        ("PCI_bus", "".into()),
+        ("other_config", Value::Map(vec![])),
+        ("recommendations", "".into()),
+    ]
+}
+
+/// The fields that `VBD.create` insists on; without a VDI it is an empty CD drive.
+pub fn vbd_fields(vm: Uuid, vdi: Option<Uuid>, device: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        ("VM", reference(vm)),
+        ("VDI", vdi.map_or(Value::Ref(OpaqueRef::NULL), reference)),
+        ("userdevice", device.into()),
+        ("bootable", true.into()),
+        ("mode", if vdi.is_some() { "RW" } else { "RO" }.into()),
+        ("type", if vdi.is_some() { "Disk" } else { "CD" }.into()),
+        ("unpluggable", true.into()),
+        ("empty", vdi.is_none().into()),
+        ("other_config", Value::Map(vec![])),
+        ("qos_algorithm_type", "".into()),
+        ("qos_algorithm_params", Value::Map(vec![])),
+    ]
+}
+
+/// The fields that `VIF.create` insists on; an empty MAC is made up.
+pub fn vif_fields(vm: Uuid, network: Uuid, device: &str, mac: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        ("VM", reference(vm)),
+        ("network", reference(network)),
+        ("device", device.into()),
+        ("MAC", mac.into()),
+        ("MTU", 1500.into()),
+        ("other_config", Value::Map(vec![])),
+        ("qos_algorithm_type", "".into()),
+        ("qos_algorithm_params", Value::Map(vec![])),
+    ]
+}
+
+/// The pool's CA and a key for it, made once per test program: making keys is what would take time.
+fn authority() -> &'static PoolCa {
+    static CA: OnceLock<PoolCa> = OnceLock::new();
+    CA.get_or_init(|| {
+        PoolCa::generate(Uuid::from_u128(0x9001), time::OffsetDateTime::now_utc())
+            .expect("keys can be made")
+    })
+}
+
+impl Host {
+    async fn new(
+        name: &str,
+        uuid: Uuid,
+        pool: Uuid,
+        world: &Arc<World>,
+        storage: &Arc<Storage>,
+        db: &MemoryDb,
+        dir: &std::path::Path,
+    ) -> Self {
+        let number = uuid.as_u128() & 0xFF;
+        let home = dir.join(name);
+        let config: Config = toml::from_str(&format!(
+            "[host]\nname = '{name}'\naddress = '10.0.0.{number}'\n[paths]\nstate = '{0}/state'\nrun = \
+             '{0}/run'\netc = '{0}/etc'\n",
+            home.display()
+        ))
+        .expect("a valid configuration");
+        std::fs::create_dir_all(config.tls_dir()).expect("a directory");
+        let ca = authority();
+        let key = HostKey::generate(uuid).expect("a key");
+        let now = time::OffsetDateTime::now_utc();
+        let addresses = [config.host.address.clone()];
+        let cert = ca.sign(&key.csr_pem, uuid, &addresses, now).expect("a certificate");
+        holdfastd::start::write_certificate(&config, &ca.cert_pem, &cert, &key.key_pem)
+            .expect("writes");
+        let tls = Tls::load(&config.tls_dir()).expect("loads");
+        let identity = Identity {
+            host: uuid,
+            pool,
+            epoch: 1,
+            home: Home::Embedded,
+            unknown: serde_json::Map::new(),
+        };
+        let own = db.for_host();
+        let had = Arc::new(FakeHad::default());
+        let drivers = storage::DriverSet::of([
+            storage.driver(name, "file") as Arc<dyn SrDriver>,
+            storage.driver(name, "iso"),
+        ]);
+        let doors = Doors {
+            hypervisor: world.host(name, &config.host.address),
+            drivers,
+            had: had.clone(),
+            networks: Arc::new(NoBridges),
+            clock: Arc::new(holdfastd::clock::SystemClock),
+        };
+        let store = Store::new(Arc::new(own.clone()), Replica::new());
+        store.read_linearizable(PATIENCE).await.expect("the database in memory answers");
+        let daemon = Daemon::new(
+            config,
+            identity,
+            format!("boot-of-{name}"),
+            PoolKey::generate(),
+            tls,
+            store,
+            doors,
+        );
+        Self { name: name.to_owned(), uuid, daemon, had, db: own, loops: Vec::new() }
+    }
+
+    fn following(mut self) -> Self {
+        self.loops.push(tokio::spawn(holdfastd::sagas::follow(self.daemon.clone())));
+        self
+    }
+
+    /// Puts the host's records into the pool; the first host makes the pool.
+    async fn appear(&self, pool: Uuid, first: Option<&Self>) {
+        let machine = Machine {
+            config: self.daemon.config().clone(),
+            processors: host::facts::Processors { count: 8, sockets: 1, ..Default::default() },
+            memory_bytes: HOST_MEMORY,
+            bridges: vec![],
+            now: Timestamp(self.daemon.now()),
+            hypervisor: "Fake".to_owned(),
+        };
+        let mut change = match first {
+            None => {
+                let key = self.daemon.pool_key();
+                let drivers = self.daemon.drivers();
+                first_start::first_start(&machine, self.uuid, pool, key, drivers, None)
+                    .expect("a first commit")
+                    .change
+            }
+            Some(_) => {
+                let mut change = Change::new();
+                for record in first_start::host_records(&machine, self.uuid, &BTreeMap::new()) {
+                    change.create(record);
+                }
+                change
+            }
+        };
+        if first.is_none() {
+            change.create(new_record(
+                "network",
+                Uuid::from_u128(0xE001),
+                [("name_label", "internal".into()), ("bridge", "xapi0".into())],
+            ));
+        }
+        let member = Member {
+            address: self.daemon.config().host.address.clone(),
+            api_port: 443,
+            etcd_client_url: String::new(),
+            etcd_peer_url: String::new(),
+            boot_id: self.daemon.boot_id().to_owned(),
+            schema: first_start::SCHEMA,
+            software: first_start::VERSION.to_owned(),
+            unknown: serde_json::Map::new(),
+        };
+        change.put(Key::new(Table::HostAgent, self.uuid.to_string()), encode(&member));
+        edits::commit(&self.daemon, &change).await.expect("the host's records are committed");
+    }
+
+    /// Calls a message as root on this host.
+    pub async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Error> {
+        let mut all = vec![Value::from("")];
+        all.extend(params);
+        let peer = Peer::Local { uid: 0 };
+        match api::call(&self.daemon, &peer, &Text::from(method), all).await? {
+            api::Outcome::Value(value) => Ok(value),
+            api::Outcome::Records(records) => Ok(Value::Set(
+                records.map(|record| Value::Record(Arc::new(record.to_record()))).collect(),
+            )),
+        }
+    }
+
+    /// Calls a message that must succeed.
+    pub async fn ok(&self, method: &str, params: Vec<Value>) -> Value {
+        match self.call(method, params).await {
+            Ok(value) => value,
+            Err(error) => panic!("{method} on {}: {error}", self.name),
+        }
+    }
+
+    /// Calls a message that must fail; gives the code with its parameters.
+    pub async fn refused(&self, method: &str, params: Vec<Value>) -> Vec<String> {
+        match self.call(method, params).await {
+            Ok(value) => {
+                panic!("{method} on {} should have been refused, gave {value:?}", self.name)
+            }
+            Err(error) => error.to_list(),
+        }
+    }
+
+    /// `create` of a class with these fields; gives the uuid.
+    pub async fn make(&self, class: &str, fields: Vec<(&'static str, Value)>) -> Uuid {
+        let fields = fields.into_iter().map(|(n, v)| (Text::from(n), v)).collect();
+        let made = self.ok(&format!("{class}.create"), vec![Value::Struct(fields)]).await;
+        made.as_opaque().and_then(OpaqueRef::uuid).expect("a reference")
+    }
+
+    /// A field as this host answers it.
+    pub async fn get(&self, class: &str, object: Uuid, field: &str) -> Value {
+        self.ok(&format!("{class}.get_{field}"), vec![reference(object)]).await
+    }
+
+    /// A text field.
+    pub async fn text(&self, class: &str, object: Uuid, field: &str) -> String {
+        self.get(class, object, field).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Whether a reference field names something, and what.
+    pub async fn named(&self, class: &str, object: Uuid, field: &str) -> Option<Uuid> {
+        self.get(class, object, field).await.as_opaque().and_then(OpaqueRef::uuid)
+    }
+
+    /// Waits until a field is as wanted.
+    pub async fn until(&self, class: &'static str, object: Uuid, field: &str, want: &str) {
+        let mut changed = self.daemon.store().replica().changed();
+        let wait = async {
+            loop {
+                let view = self.daemon.view().await;
+                let now = view.record(class, object).and_then(|r| r.get_by_name(field).cloned());
+                if now.as_ref().and_then(Value::as_str) == Some(want) {
+                    return;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            panic!("{class} {object}: {field} did not become {want}");
+        }
+    }
+}
+
+/// A host's network that has every bridge already.
+#[derive(Debug)]
+struct NoBridges;
+
+#[async_trait]
+impl holdfastd::networks::Networks for NoBridges {
+    async fn ensure(&self, _: &str, _: &str, _: u32) -> Result<(), host::Error> {
+        Ok(())
+    }
+}
+
+/// Uuid of a value that must be a reference.
+pub fn uuid_of(value: &Value) -> Uuid {
+    value.as_opaque().and_then(OpaqueRef::uuid).expect("a reference")
+}
+
+/// A registry of guests in memory, with the rules of the real one that matter to callers.
+#[derive(Debug, Default)]
+pub struct FakeHad {
+    guests: Mutex<BTreeMap<Uuid, GuestProcess>>,
+    refuse: AtomicU64,
+}
+
+impl FakeHad {
+    /// Everything registered.
+    pub fn guests(&self) -> Vec<GuestProcess> {
+        self.guests.lock().expect("not poisoned").values().cloned().collect()
+    }
+
+    /// The next `times` registrations fail.
+    pub fn refuse(&self, times: u64) {
+        self.refuse.store(times, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Registry for FakeHad {
+    async fn register(&self, guest: &GuestProcess) -> Result<(), HadError> {
+        if self.refuse.load(Ordering::SeqCst) > 0 {
+            self.refuse.fetch_sub(1, Ordering::SeqCst);
+            return Err(HadError::Refused(Refusal::new(Code::NotDurable, "on request")));
+        }
+        let mut guests = self.guests.lock().expect("not poisoned");
+        if guests.get(&guest.vm).is_some_and(|g| g.generation > guest.generation) {
+            return Err(HadError::Refused(Refusal::new(Code::StaleGeneration, "older")));
+        }
+        guests.insert(guest.vm, guest.clone());
+        Ok(())
+    }
+    async fn unregister(&self, vm: Uuid, generation: u64) -> Result<(), HadError> {
+        let mut guests = self.guests.lock().expect("not poisoned");
+        match guests.get(&vm) {
+            None => Err(HadError::Refused(Refusal::new(Code::NotRegistered, "not there"))),
+            Some(guest) if guest.generation > generation => {
+                Err(HadError::Refused(Refusal::new(Code::StaleGeneration, "newer")))
+            }
+            Some(_) => {
+                guests.remove(&vm);
+                Ok(())
+            }
+        }
+    }
+    async fn list(&self) -> Result<Vec<Guest>, HadError> {
+        Ok(self.guests().into_iter().map(|process| Guest { process, alive: true }).collect())
+    }
+    async fn status(&self) -> Result<Status, HadError> {
+        Err(HadError::Malformed("the fake has no status".to_owned()))
+    }
+    async fn stop_guest(&self, vm: Uuid, _: u64) -> Result<Stopped, HadError> {
+        let was_running = self.guests.lock().expect("not poisoned").remove(&vm).is_some();
+        Ok(Stopped { was_running })
+    }
+    async fn lease_configure(&self, _: &LeaseConfig) -> Result<(), HadError> {
+        Ok(())
+    }
+    async fn lease_release(&self) -> Result<(), HadError> {
+        Ok(())
+    }
+    fn start_ticks(&self, pid: i32) -> Option<u64> {
+        u64::try_from(pid).ok()
+    }
+}
+
+/// Reads the pool's certificate authority; kept here so that a test can see what hosts trust.
+pub fn ca_pem() -> &'static str {
+    let _ = pki::CA_FILE;
+    &authority().cert_pem
+}
