@@ -36,6 +36,8 @@ pub struct Doors {
     pub drivers: storage::DriverSet,
     /// The registry of guests.
     pub had: Arc<dyn crate::guests::Registry>,
+    /// Bridges.
+    pub networks: Arc<dyn crate::networks::Networks>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -229,6 +231,11 @@ impl Daemon {
     /// The registry of guests.
     pub fn had(&self) -> &dyn crate::guests::Registry {
         &*self.doors.had
+    }
+
+    /// Bridges of this host.
+    pub fn networks(&self) -> &dyn crate::networks::Networks {
+        &*self.doors.networks
     }
 
     /// Time.

@@ -21,6 +21,7 @@ pub mod first_start;
 pub mod guests;
 pub mod http;
 pub mod identity;
+pub mod networks;
 pub mod pki;
 pub mod projection;
 pub mod reconcilers;

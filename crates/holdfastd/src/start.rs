@@ -72,6 +72,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
         ))),
         drivers: drivers.clone(),
         had: Arc::new(host::had::AsyncClient::new(config.had_socket())),
+        networks: Arc::new(crate::networks::LinuxBridges),
         clock: Arc::new(clock),
     };
     if identity.home == Home::Embedded && store.view().get(&meta_key()).is_none() {

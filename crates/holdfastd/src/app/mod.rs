@@ -11,7 +11,9 @@ pub mod pbd;
 pub mod session;
 pub mod sr;
 pub mod task;
+pub mod vbd;
 pub mod vdi;
+pub mod vif;
 pub mod vm;
 
 use std::sync::Arc;
@@ -45,6 +47,8 @@ pub async fn call(
         "SR" => sr::call(daemon, message, &call).await,
         "task" => task::call(daemon, message, &call).await,
         "VDI" => vdi::call(daemon, message, &call).await,
+        "VBD" => vbd::call(daemon, message, &call).await,
+        "VIF" => vif::call(daemon, message, &call).await,
         "VM" => vm::call(daemon, message, &call).await,
         _ => Err(errors::not_implemented(call.method())),
     };
@@ -53,7 +57,10 @@ pub async fn call(
 
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
-    [pbd::sagas(), sr::sagas(), vdi::sagas(), vm::sagas()].into_iter().flatten().collect()
+    [pbd::sagas(), sr::sagas(), vdi::sagas(), vm::sagas(), vbd::sagas(), vif::sagas()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Messages that bound themselves: they wait for events, or for a saga whose task shows progress.
@@ -72,6 +79,8 @@ pub async fn create(
 ) -> Result<Value, Error> {
     match class.name {
         "VM" => vm::create(daemon, call).await,
+        "VBD" => vbd::create(daemon, call).await,
+        "VIF" => vif::create(daemon, call).await,
         "PBD" => pbd::create(daemon, call).await,
         "network" => network::create(daemon, call).await,
         "VDI" => vdi::create(daemon, call).await,
@@ -90,6 +99,8 @@ pub async fn destroy(
 ) -> Result<Value, Error> {
     match class.name {
         "VM" => vm::destroy(daemon, call).await,
+        "VBD" => vbd::destroy(daemon, call).await,
+        "VIF" => vif::destroy(daemon, call).await,
         "network" => network::destroy(daemon, call).await,
         "PBD" => pbd::destroy(daemon, call).await,
         "VDI" => vdi::destroy(daemon, call).await,
@@ -125,6 +136,9 @@ pub fn given_record(call: &Authorized) -> Result<Record, Error> {
 /// # Errors
 /// The commit's.
 pub async fn create_record(daemon: &Arc<Daemon>, record: Record) -> Result<Value, Error> {
+    // The uuid of a record that a caller wrote is nobody's yet.
+    let record =
+        if record.uuid().is_nil() { record.with_uuid(crate::random_uuid()) } else { record };
     let reference = record.opaque();
     let mut change = Change::new();
     change.create(record);

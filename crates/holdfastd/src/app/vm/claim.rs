@@ -191,6 +191,15 @@ pub(crate) fn holders(view: &View, vdi: Uuid) -> Vec<Holder> {
         .unwrap_or_default()
 }
 
+/// Whether `by` holds the VDI for writing.
+pub(crate) fn writes(view: &View, vdi: Uuid, by: Uuid) -> bool {
+    view.get(&lock_key(vdi))
+        .and_then(|i| i.raw())
+        .and_then(|b| decode::<VdiLock>(b).ok())
+        .and_then(|lock| lock.holders.get(&by).map(|h| h.write))
+        .unwrap_or_default()
+}
+
 /// Releases one VDI held by `by`.
 pub(crate) fn unlock(change: &mut Change, vdi: Uuid, by: Uuid) {
     change.doc(lock_key(vdi), DocEdit::Remove { map: "holders", key: by.to_string() });

@@ -71,6 +71,39 @@ pub(crate) async fn detach_disks(daemon: &Arc<Daemon>, view: &View, vm: Uuid) {
     }
 }
 
+/// Makes the bridges that the VM's interfaces are on, where this host lacks them.
+pub(crate) async fn prepare_networks(
+    daemon: &Arc<Daemon>,
+    view: &View,
+    vm: Uuid,
+) -> Result<(), StepError> {
+    for vif in view.referrers("VIF", "VM", vm).filter_map(|vif| view.record("VIF", vif)) {
+        prepare_network(daemon, view, vif).await?;
+    }
+    Ok(())
+}
+
+/// Makes the bridge that an interface is on, if this host lacks it.
+pub(crate) async fn prepare_network(
+    daemon: &Arc<Daemon>,
+    view: &View,
+    vif: &xenapi::Record,
+) -> Result<(), StepError> {
+    let Some(network) = target(vif, "network").and_then(|n| view.record("network", n)) else {
+        return Ok(());
+    };
+    let bridge = text(network, "bridge");
+    let mac = crate::networks::bridge_mac(network.uuid(), daemon.host());
+    let mtu = u32::try_from(super::super::number(network, "MTU")).unwrap_or_default();
+    daemon.networks().ensure(bridge, &mac, mtu).await.map_err(|e| {
+        StepError::failed(format!(
+            "network '{}' ({}): bridge {bridge} can't be made on this host: {e}",
+            text(network, "name_label"),
+            network.uuid()
+        ))
+    })
+}
+
 /// What the domain is made from, on this host.
 pub(crate) async fn domain_spec(
     daemon: &Arc<Daemon>,

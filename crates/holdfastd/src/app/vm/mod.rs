@@ -1,7 +1,14 @@
 //! `VM.*`.
 
 pub(crate) mod claim;
+mod copy;
+mod create;
+pub(crate) mod duplicate;
 pub(crate) mod launch;
+mod memory;
+mod provision;
+pub(crate) mod questions;
+mod settings;
 pub(crate) mod spec;
 pub(crate) mod start;
 
@@ -14,37 +21,45 @@ use crate::edits::Edit;
 use crate::sagas::Def;
 use crate::{Daemon, View};
 
+pub(crate) use create::MAC_SEED;
+pub(super) use create::{create, destroy};
 pub(crate) use start::DECISIONS;
 
 /// Answers a message of the class.
 pub(super) async fn call(
     daemon: &Arc<Daemon>,
-    message: &str,
+    message: &'static str,
     call: &Authorized,
 ) -> Result<Value, Error> {
     match message {
-        "start" | "start_on" => start::start(daemon, message, call).await,
-        _ => Err(errors::not_implemented(call.method())),
+        "start" | "start_on" => return start::start(daemon, message, call).await,
+        "clone" | "copy" => return copy::call(daemon, message, call).await,
+        "provision" => return provision::call(daemon, call).await,
+        _ => {}
     }
+    if let Some(answer) = memory::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = questions::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = settings::call(daemon, message, call).await {
+        return answer;
+    }
+    Err(errors::not_implemented(call.method()))
 }
 
 /// Sagas of the class.
 pub(super) fn sagas() -> Vec<Def> {
-    vec![start::saga()]
-}
-
-/// `VM.create`.
-pub(super) async fn create(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
-    let record = super::given_record(call)?;
-    super::create_record(daemon, record).await
-}
-
-/// `VM.destroy`.
-pub(super) async fn destroy(_daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
-    Err(errors::not_implemented(call.method()))
+    vec![start::saga(), copy::saga(), create::saga(), memory::saga(), provision::saga()]
 }
 
 /// Fields that may not change in every state.
-pub(super) fn check_field(_: &View, _: &Record, _: &str, _: &Edit) -> Result<(), Error> {
-    Ok(())
+pub(super) fn check_field(
+    view: &View,
+    record: &Record,
+    field: &str,
+    edit: &Edit,
+) -> Result<(), Error> {
+    settings::check_field(view, record, field, edit)
 }

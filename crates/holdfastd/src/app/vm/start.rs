@@ -162,6 +162,7 @@ async fn create_paused(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
     let attached: Vec<(Uuid, Attached)> = state.output("attached")?;
     let view = daemon.view().await;
+    launch::prepare_networks(daemon, &view, args.vm).await?;
     let spec = launch::domain_spec(daemon, &view, args.vm, args.generation, &attached).await?;
     daemon
         .hypervisor()
