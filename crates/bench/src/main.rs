@@ -10,6 +10,7 @@ mod lab;
 mod listing;
 mod records;
 mod report;
+mod soak;
 mod start;
 mod write;
 
@@ -34,6 +35,8 @@ enum Verb {
         #[arg(long)]
         output: Option<String>,
     },
+    /// Kills processes at random under load and judges what is left.
+    Soak(soak::Arguments),
     /// One measurement's part inside a host.
     Worker {
         /// Which.
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
             }
             report.finish()
         }
+        Verb::Soak(arguments) => soak::run(&arguments),
         Verb::Worker { name, arguments } => {
             let answer = match name.as_str() {
                 "records" => records::worker(&arguments)?,
@@ -73,6 +77,7 @@ fn main() -> anyhow::Result<()> {
                 "start" => start::worker(&arguments)?,
                 "failover" => failover::worker(&arguments)?,
                 "idle" => idle::worker()?,
+                "soak" => soak::worker(&arguments)?,
                 _ => anyhow::bail!("no worker {name}"),
             };
             report::print(&answer.to_string());

@@ -130,13 +130,22 @@ fn cpu_s(pid: i32) -> anyhow::Result<f64> {
     Ok(total)
 }
 
-/// A bare HTTP request over the host's socket: no client's cost in the way, only the bytes are taken.
+/// What `path` answers to a bare GET over the host's socket.
+pub(crate) fn get(path: &str) -> anyhow::Result<Vec<u8>> {
+    request("GET", path, &[])
+}
+
 fn post(path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    request("POST", path, body)
+}
+
+/// A bare HTTP request over the host's socket: no client's cost in the way, only the bytes are taken.
+fn request(method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::os::unix::net::UnixStream::connect("/run/holdfast/api.sock")?;
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     )?;
     stream.write_all(body)?;

@@ -42,6 +42,8 @@ enum Verb {
     Lab(programs::LabArguments),
     /// Installs the Debian packages that building, testing and the lab need.
     Packages(packages::Arguments),
+    /// Kills processes at random under load and judges what is left: `--kills 200 --seed 1`.
+    Soak(programs::SoakArguments),
     /// Writes the table of requirements and what proves them, from the tests' tags.
     Requirements(requirements::Arguments),
     /// Installs what is missing, runs the checks of the gate and every test.
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Guest(arguments) => guest::run(&arguments, &root()),
         Verb::Lab(arguments) => programs::lab(&arguments, &root()),
         Verb::Packages(arguments) => packages::run(&arguments),
+        Verb::Soak(arguments) => programs::soak(&arguments, &root()),
         Verb::Requirements(arguments) => requirements::run(&arguments, &root()),
         Verb::Test(arguments) => test::run(&arguments, &root()),
         Verb::Tidy => tidy::run(&root()),

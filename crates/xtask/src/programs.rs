@@ -57,15 +57,37 @@ pub(crate) struct BenchArguments {
 
 /// Entry of `cargo xtask bench`: builds everything for release and measures.
 pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<()> {
-    let programs = build(root, true)?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root).args(["build", "--release", "--bin", "holdfast-bench"]);
-    ensure!(cargo.status().context("starting cargo")?.success(), "the build failed");
-    let program = programs.join("holdfast-bench");
-    let mut bench = Command::new(&program);
+    let mut bench = measuring(root, true)?;
     bench.arg("run").args(&arguments.name);
     if let Some(output) = &arguments.output {
         bench.args(["--output", output]);
     }
-    Err(bench.exec()).with_context(|| format!("running {}", program.display()))
+    Err(bench.exec()).context("running the measurements")
+}
+
+/// Arguments of `cargo xtask soak`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SoakArguments {
+    /// `--kills N --seed N --hosts N`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Entry of `cargo xtask soak`: kills processes under load and judges what is left.
+pub(crate) fn soak(arguments: &SoakArguments, root: &Path) -> anyhow::Result<()> {
+    let mut soak = measuring(root, false)?;
+    soak.arg("soak").args(&arguments.arguments);
+    Err(soak.exec()).context("running the soak")
+}
+
+/// The program that measures and wears, built together with the product's.
+fn measuring(root: &Path, release: bool) -> anyhow::Result<Command> {
+    let programs = build(root, release)?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root).args(["build", "--bin", "holdfast-bench"]);
+    if release {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status().context("starting cargo")?.success(), "the build failed");
+    Ok(Command::new(programs.join("holdfast-bench")))
 }
