@@ -104,6 +104,8 @@ impl Harness for FakeHarness {
     fn guest_obeys(&self) -> bool {
         true
     }
+
+    async fn wait_up(&self, _spec: &DomainSpec) {}
 }
 
 struct Pair {

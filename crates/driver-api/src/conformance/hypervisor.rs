@@ -41,6 +41,8 @@ pub trait Harness: Send + Sync {
     fn nic(&self, position: u32) -> NicSpec;
     /// The guests run an operating system that obeys the power button and lets go of unplugged devices.
     fn guest_obeys(&self) -> bool;
+    /// Waits until the guest's operating system is up; asked only of guests that obey.
+    async fn wait_up(&self, spec: &DomainSpec);
 }
 
 /// Runs the whole suite; panics at the first promise that is not kept.
@@ -244,6 +246,9 @@ pub async fn a_restore_that_does_not_fit_is_refused(harness: &dyn Harness) {
 pub async fn disks_are_plugged_once(harness: &dyn Harness) {
     let hypervisor = harness.hypervisor();
     let spec = started(harness).await;
+    if harness.guest_obeys() {
+        harness.wait_up(&spec).await;
+    }
     let disk = harness.disk(1).await;
     for _ in 0..2 {
         hypervisor.plug_disk(spec.vm, &disk, LIMIT).await.expect("the disk is plugged");
@@ -270,6 +275,9 @@ pub async fn disks_are_plugged_once(harness: &dyn Harness) {
 pub async fn nics_are_plugged_once(harness: &dyn Harness) {
     let hypervisor = harness.hypervisor();
     let spec = started(harness).await;
+    if harness.guest_obeys() {
+        harness.wait_up(&spec).await;
+    }
     let nic = harness.nic(1);
     for _ in 0..2 {
         hypervisor.plug_nic(spec.vm, &nic, LIMIT).await.expect("the NIC is plugged");
@@ -410,6 +418,9 @@ pub async fn a_request_to_shut_down_needs_running_cpus(harness: &dyn Harness) {
     let error = hypervisor.request_shutdown(spec.vm, LIMIT).await.expect_err("CPUs are stopped");
     assert_eq!(error.kind, Kind::BadState, "{error}");
     hypervisor.unpause(spec.vm, LIMIT).await.expect("CPUs run");
+    if harness.guest_obeys() {
+        harness.wait_up(&spec).await;
+    }
     hypervisor.request_shutdown(spec.vm, LIMIT).await.expect("the guest is asked");
     if harness.guest_obeys() {
         wait_for(&mut events, spec.vm, DomainEventKind::Stopped(StopReason::Shutdown)).await;

@@ -69,19 +69,18 @@ pub(super) fn plug_nic(connection: &Connect, vm: Uuid, nic: &NicSpec) -> Result<
     domain.attach_device_flags(&xml, LIVE).map_err(of_vm(vm))
 }
 
-/// Asks the guest to let go of the device; nothing to ask if it has none such.
-pub(super) fn unplug(connection: &Connect, vm: Uuid, alias: &str) -> Result<()> {
+/// Asks the guest to let go of the device; whether it is still there. Nothing is asked if there is none such.
+pub(super) fn unplug(connection: &Connect, vm: Uuid, alias: &str) -> Result<bool> {
     let domain = get(connection, vm)?;
-    let Some(device) = device(&domain, vm, alias)? else { return Ok(()) };
-    match domain.detach_device_flags(&device.to_xml(), LIVE) {
+    let Some(device) = device(&domain, vm, alias)? else { return Ok(false) };
+    let asked = domain.detach_device_flags(&device.to_xml(), LIVE);
+    let there = self::device(&domain, vm, alias)?.is_some();
+    match asked {
         // Asked before, and the guest still thinks about it.
-        Err(error) if error.message().contains("already in the process of unplug") => Ok(()),
-        // It let go between our look and our asking.
-        Err(error) => match self::device(&domain, vm, alias)? {
-            None => Ok(()),
-            Some(_) => Err(of_vm(vm)(error)),
-        },
-        Ok(()) => Ok(()),
+        Err(error) if error.message().contains("in the process of unplug") => Ok(there),
+        Err(error) if there => Err(of_vm(vm)(error)),
+        // Done, or it let go between our look and our asking.
+        _ => Ok(there),
     }
 }
 

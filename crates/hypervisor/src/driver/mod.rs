@@ -27,12 +27,15 @@ use virt::connect::Connect;
 use crate::acceleration::Probe;
 use crate::calls::{Calls, Lane, deadline};
 use crate::connection::Connection;
+use crate::domain_xml::device_alias;
 use lifecycle::Known;
 
 /// Most of a long operation's limit that is kept for giving it up in an orderly way.
 const GIVE_UP_MAX: Duration = Duration::from_secs(3);
 /// Pause between looks at whether a guest has let go of a device.
 const UNPLUG_POLL: Duration = Duration::from_millis(50);
+/// A guest is asked again this often: one that was booting has not heard us.
+const UNPLUG_AGAIN: Duration = Duration::from_secs(2);
 
 /// How to reach libvirt on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,8 +145,10 @@ impl LibvirtHypervisor {
             Err(error) if error.kind == Kind::Timeout => {
                 tracing::warn!(subject, ?limit, "not done in time, giving it up");
                 let left = end.saturating_duration_since(Instant::now());
-                // Should asking fail, waiting for the end of the limit is all that is left.
-                drop(self.short(vm, left, move |link| lifecycle::cancel_job(link, vm)).await);
+                let asked = self.short(vm, left, move |link| lifecycle::cancel_job(link, vm)).await;
+                if let Err(error) = asked {
+                    tracing::warn!(subject, %error, "it can't be given up either");
+                }
                 match pending.wait(end).await? {
                     Outcome::Done(Err(error)) => {
                         let text = format!("given up after {limit:?}: {}", error.detail);
@@ -160,17 +165,21 @@ impl LibvirtHypervisor {
         }
     }
 
-    /// Asks `gone` until it says yes; the guest decides how long that takes.
-    async fn wait_unplugged(&self, vm: Uuid, alias: String, limit: Duration) -> Result<()> {
+    /// Asks the guest to let go of the device `alias` and waits until it has; the guest decides how long that takes.
+    async fn unplug(&self, vm: Uuid, alias: String, limit: Duration) -> Result<()> {
         let deadline = deadline(limit);
+        let mut ask_at = Instant::now();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let wanted = alias.clone();
-            let there =
-                self.short(vm, left, move |link| devices::is_plugged(link, vm, &wanted)).await;
+            let there = if Instant::now() >= ask_at {
+                ask_at = Instant::now() + UNPLUG_AGAIN;
+                self.short(vm, left, move |link| devices::unplug(link, vm, &wanted)).await
+            } else {
+                self.short(vm, left, move |link| devices::is_plugged(link, vm, &wanted)).await
+            };
             match there {
                 Ok(false) => return Ok(()),
-                Err(error) if error.kind == Kind::NotFound => return Ok(()),
                 Err(error) => return Err(error),
                 Ok(true) if left <= UNPLUG_POLL => {
                     let text = format!("the guest has not let go of {alias} within its limit");
@@ -304,11 +313,7 @@ impl Hypervisor for LibvirtHypervisor {
     }
 
     async fn unplug_disk(&self, vm: Uuid, disk: &DiskSpec, limit: Duration) -> Result<()> {
-        let end = deadline(limit);
-        let alias = crate::domain_xml::device_alias(disk.vbd);
-        let wanted = alias.clone();
-        self.short(vm, limit, move |link| devices::unplug(link, vm, &wanted)).await?;
-        self.wait_unplugged(vm, alias, end.saturating_duration_since(Instant::now())).await
+        self.unplug(vm, device_alias(disk.vbd), limit).await
     }
 
     async fn change_medium(&self, vm: Uuid, disk: &DiskSpec, limit: Duration) -> Result<()> {
@@ -322,11 +327,7 @@ impl Hypervisor for LibvirtHypervisor {
     }
 
     async fn unplug_nic(&self, vm: Uuid, nic: &NicSpec, limit: Duration) -> Result<()> {
-        let end = deadline(limit);
-        let alias = crate::domain_xml::device_alias(nic.vif);
-        let wanted = alias.clone();
-        self.short(vm, limit, move |link| devices::unplug(link, vm, &wanted)).await?;
-        self.wait_unplugged(vm, alias, end.saturating_duration_since(Instant::now())).await
+        self.unplug(vm, device_alias(nic.vif), limit).await
     }
 
     async fn resize_disk(

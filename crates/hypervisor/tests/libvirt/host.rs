@@ -34,9 +34,11 @@ done
 grep -q '^libvirt-qemu:' /etc/group || echo 'libvirt-qemu:x:64055:' >> /etc/group
 grep -q '^kvm:' /etc/group || echo 'kvm:x:64054:' >> /etc/group
 grep -q '^libvirt-qemu:' /etc/passwd || echo 'libvirt-qemu:x:64055:64055::/:/bin/false' >> /etc/passwd
-# libvirt looks its own host's name up, and waits for name servers otherwise.
-echo "127.0.0.1 localhost $2" > "$1/hosts"
-mount --bind "$1/hosts" /etc/hosts
+# Nothing here has a name (S2-33).
+for file in hosts resolv.conf; do
+    : > "$1/$file"
+    mount --bind "$1/$file" "/etc/$file"
+done
 mount -t tmpfs tmpfs /run
 mount -t sysfs sysfs /sys
 mkdir -p "$1/dev"
@@ -51,6 +53,8 @@ mount -t tmpfs tmpfs "$1/dev/shm"
 ln -s pts/ptmx "$1/dev/ptmx"
 ln -s /proc/self/fd "$1/dev/fd"
 mount --move "$1/dev" /dev
+# libvirt waits for as long as the kernel tries to connect.
+echo 2 > /proc/sys/net/ipv4/tcp_syn_retries
 ip link set lo up
 ip link add br0 type bridge
 ip link set br0 address "02:00:00:00:00:${3##*.}"
@@ -143,6 +147,30 @@ impl Host {
         in_network(self.init_pid(), "ip", &["link", "set", "eth0", state]);
     }
 
+    /// Makes a file system of `size` bytes in memory, which only this host sees, and copies `file` onto it.
+    pub(crate) fn small_disk(&self, size: u64, file: &Path) -> PathBuf {
+        let small = self.dir.join("small");
+        fs::create_dir_all(&small).expect("a directory");
+        let path = small.join("disk");
+        let options = format!("size={size}");
+        let small = small.to_str().expect("UTF-8");
+        self.inside("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", small]);
+        let names = [file, &path].map(|path| path.to_str().expect("UTF-8"));
+        self.inside("cp", &names);
+        path
+    }
+
+    /// Gives the file system of [`Host::small_disk`] more room.
+    pub(crate) fn grow_small_disk(&self, size: u64) {
+        let options = format!("remount,size={size}");
+        let small = self.dir.join("small");
+        self.inside("mount", &["-o", &options, small.to_str().expect("UTF-8")]);
+    }
+
+    fn inside(&self, command: &str, arguments: &[&str]) {
+        entering(self.init_pid(), "-m", command, arguments);
+    }
+
     /// The host's address.
     pub(crate) fn address(&self) -> &str {
         &self.address
@@ -228,8 +256,13 @@ fn children(pid: i32) -> Vec<i32> {
 }
 
 fn in_network(pid: i32, command: &str, arguments: &[&str]) {
+    entering(pid, "-n", command, arguments);
+}
+
+/// Runs a command in one of the namespaces of process `pid`.
+fn entering(pid: i32, namespace: &str, command: &str, arguments: &[&str]) {
     let status = Command::new("nsenter")
-        .args(["-t", &pid.to_string(), "-n", command])
+        .args(["-t", &pid.to_string(), namespace, command])
         .args(arguments)
         .status()
         .expect("nsenter runs");
