@@ -174,6 +174,12 @@ pub(crate) fn normalise(command: &Command, params: &mut Params) -> Result<(), Fa
             "file-name".clone_into(name);
         } else if name == "file-name" && knows("filename") {
             "filename".clone_into(name);
+        } else if matches!(command.kind, Kind::Special(_))
+            && command.selectors != Some(name)
+            && knows(&format!("{name}-uuid"))
+        {
+            // `vm=web1` where a `vm-uuid` is asked for (S2-35).
+            name.push_str("-uuid");
         } else {
             let old = to_old_words(name);
             if old != *name && knows(&old) {

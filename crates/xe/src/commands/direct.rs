@@ -398,7 +398,6 @@ pub(super) static ROWS: &[Direct] = &[
         &[Chosen, Text("data-source", "")],
     )
     .each(HOST.ignoring(&["data-source"])),
-    call("host-is-in-emergency-mode", "host.is_in_emergency_mode", &[]).prints(Message),
     call(
         "host-emergency-management-reconfigure",
         "host.local_management_reconfigure",

@@ -4,7 +4,8 @@ use super::Run;
 use super::select::{self, HOSTS};
 use crate::api::{Value, s, text_of};
 use crate::context::{Context, texts};
-use crate::failure::{CallError, Failure};
+use crate::explain;
+use crate::failure::{CallError, Failure, is_no_coordinator};
 use crate::output::Cell;
 use crate::record;
 use crate::record::view::Object;
@@ -12,6 +13,7 @@ use crate::tables;
 
 pub(super) const COMMANDS: &[(&str, Run)] = &[
     ("host-enable", enable),
+    ("host-is-in-emergency-mode", is_in_emergency_mode),
     ("host-forget", forget),
     ("host-declare-dead", declare_dead),
     ("host-emergency-ha-disable", emergency_ha_disable),
@@ -43,6 +45,27 @@ fn enable(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
         }
         ctx.call("host.enable", vec![me])
     })?;
+    Ok(())
+}
+
+/// Prints whether this host has lost its pool; the reason, where one is known, goes to standard error.
+fn is_in_emergency_mode(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let answer = match ctx.api.call("host.local_assert_healthy", vec![]) {
+        Ok(_) => false,
+        Err(CallError::Api { code, .. }) if code == "MESSAGE_METHOD_UNKNOWN" => {
+            ctx.api.call("host.is_in_emergency_mode", vec![])? == Value::Bool(true)
+        }
+        Err(CallError::Api { code, params })
+            if code == "HOST_IN_EMERGENCY_MODE" || is_no_coordinator(&code) =>
+        {
+            for line in explain::api_error(&code, &params, None) {
+                ctx.out.stderr(&format!("{line}\n"));
+            }
+            true
+        }
+        Err(other) => return Err(other.into()),
+    };
+    ctx.out.value(answer.to_string(), Value::Bool(answer));
     Ok(())
 }
 

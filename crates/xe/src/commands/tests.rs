@@ -391,9 +391,25 @@ fn vm_install_clones_provisions_and_prints_the_uuid() {
 }
 
 #[test]
-fn an_emergency_is_printed_as_a_bare_word() {
-    let fake = pool().answering("host.is_in_emergency_mode", json!(false));
-    assert_eq!(xe(&fake, "host-is-in-emergency-mode").out, "false\n");
+fn an_emergency_is_printed_as_a_bare_word_and_its_reason_aside() {
+    let calm = xe(&pool(), "host-is-in-emergency-mode");
+    assert_eq!((calm.out.as_str(), calm.err.as_str()), ("false\n", ""));
+    let fake = pool().failing("host.local_assert_healthy", "HOST_IN_EMERGENCY_MODE", &[]);
+    let lost = xe(&fake, "host-is-in-emergency-mode");
+    assert_eq!((lost.out.as_str(), lost.code), ("true\n", 0));
+    assert!(lost.err.starts_with("The host has lost its pool"), "{}", lost.err);
+}
+
+#[test]
+fn a_related_object_may_be_named_where_a_uuid_is_optional() {
+    let run = xe_words(
+        &pool().answering("VBD.create", json!(reference(31))),
+        &["vbd-create", "vm=web1", "vdi=web1 root", "device=1"],
+        &[],
+    );
+    assert_eq!(run.out, format!("{}\n", uuid(31)), "{}", run.err);
+    let vdi = format!(r#""VDI":"{}""#, reference(51));
+    assert!(run.calls.iter().any(|c| c.starts_with("VBD.create(") && c.contains(&vdi)));
 }
 
 #[test]
