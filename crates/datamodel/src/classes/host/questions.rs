@@ -221,6 +221,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "is_in_emergency_mode",
+        result: Type::Bool,
+        role: Role::Internal,
+        state: Lifecycle::Internal,
+        doc: "Answers whether the host that is asked has lost its pool.",
+        ..Message::BASE
+    },
+    Message {
         name: "list_methods",
         result: Type::STRING_SET,
         role: Role::ReadOnly,

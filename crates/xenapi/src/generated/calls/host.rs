@@ -1445,6 +1445,28 @@ impl std::fmt::Debug for InstallServerCertificate {
     }
 }
 
+/// `host.is_in_emergency_mode`: Answers whether the host that is asked has lost its pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IsInEmergencyMode;
+
+impl Params for IsInEmergencyMode {
+    const METHOD: &'static str = "host.is_in_emergency_mode";
+    type Output = bool;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "is_in_emergency_mode")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
 /// `host.license_add`: Installs a licence.
 #[derive(Clone, PartialEq)]
 pub struct LicenseAdd {
