@@ -104,7 +104,8 @@ pub(crate) fn is_no_coordinator(code: &str) -> bool {
         || code.contains("NO_COORDINATOR")
         || matches!(
             code,
-            "HOST_IS_SLAVE"
+            "HOST_IN_EMERGENCY_MODE"
+                | "HOST_IS_SLAVE"
                 | "HOST_MASTER_CANNOT_TALK_BACK"
                 | "HOST_UNKNOWN_TO_MASTER"
                 | "HOST_STILL_BOOTING"

@@ -48,16 +48,12 @@ fn enable(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints whether this host has lost its pool; the reason, where one is known, goes to standard error.
+/// Prints whether this host has lost its pool; where a server can only complain about that, the complaint goes to
+/// standard error.
 fn is_in_emergency_mode(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let answer = match ctx.api.call("host.local_assert_healthy", vec![]) {
-        Ok(_) => false,
-        Err(CallError::Api { code, .. }) if code == "MESSAGE_METHOD_UNKNOWN" => {
-            ctx.api.call("host.is_in_emergency_mode", vec![])? == Value::Bool(true)
-        }
-        Err(CallError::Api { code, params })
-            if code == "HOST_IN_EMERGENCY_MODE" || is_no_coordinator(&code) =>
-        {
+    let answer = match ctx.api.call("host.is_in_emergency_mode", vec![]) {
+        Ok(answer) => answer == Value::Bool(true),
+        Err(CallError::Api { code, params }) if is_no_coordinator(&code) => {
             for line in explain::api_error(&code, &params, None) {
                 ctx.out.stderr(&format!("{line}\n"));
             }

@@ -392,9 +392,10 @@ fn vm_install_clones_provisions_and_prints_the_uuid() {
 
 #[test]
 fn an_emergency_is_printed_as_a_bare_word_and_its_reason_aside() {
-    let calm = xe(&pool(), "host-is-in-emergency-mode");
+    let fake = pool().answering("host.is_in_emergency_mode", json!(false));
+    let calm = xe(&fake, "host-is-in-emergency-mode");
     assert_eq!((calm.out.as_str(), calm.err.as_str()), ("false\n", ""));
-    let fake = pool().failing("host.local_assert_healthy", "HOST_IN_EMERGENCY_MODE", &[]);
+    let fake = pool().failing("host.is_in_emergency_mode", "HOST_IN_EMERGENCY_MODE", &[]);
     let lost = xe(&fake, "host-is-in-emergency-mode");
     assert_eq!((lost.out.as_str(), lost.code), ("true\n", 0));
     assert!(lost.err.starts_with("The host has lost its pool"), "{}", lost.err);
