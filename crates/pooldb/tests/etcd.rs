@@ -100,6 +100,21 @@ async fn late_copy_of_a_commit_changes_nothing() {
     assert_eq!(db.current_revision().await, Ok(second));
 }
 
+/// Slower than any hedge: the answer to the first copy still counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_answers_are_waited_for() {
+    let cluster = Cluster::start(1).await;
+    let proxy = Proxy::before(&cluster.members[0].client_url).await;
+    let db = connect(vec![proxy.url.clone()]).await;
+    let first = db.commit(put("a", "0"), DEADLINE).await.expect("commits");
+    proxy.set(Mood::Slow);
+    let began = Instant::now();
+    let second = db.commit(put("a", "1"), DEADLINE).await.expect("commits");
+    assert!(began.elapsed() > Duration::from_millis(600), "took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(1500), "took {:?}", began.elapsed());
+    assert_eq!(second, first.next(), "applied more than once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcome_that_nobody_can_tell_is_called_unknown() {
     let cluster = Cluster::start(1).await;

@@ -143,7 +143,7 @@ async fn commits_during_the_move_are_all_in_the_target() {
                     }
                     Err(other) => panic!("commit {i}: {other:?}"),
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             acknowledged
         })

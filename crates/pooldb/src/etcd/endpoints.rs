@@ -1,9 +1,10 @@
 //! The ways to etcd: one client per endpoint, and the race that no silent endpoint can hold up.
 //!
 //! A call starts on the best endpoint (the local one when it is well). Each [`HEDGE_AFTER`] without an answer, and at once
-//! after a failure, the same call starts on the next one as well; the first answer wins. So there is always a young copy
-//! of a call under way: when etcd has a leader again, the next copy finds it. Calls raced here must be harmless to do
-//! twice; `commit` makes its transaction so by its op slot.
+//! after a failure, the same call starts on the next one as well (on the same one only after [`AGAIN_AFTER`]); the first
+//! answer wins. So there is always a young copy of a call under way: when etcd has a leader again, the next copy finds
+//! it. Older copies are listened to for some seconds: on a slow disk their answers come first. Calls raced here must be
+//! harmless to do twice; `commit` makes its transaction so by its op slot.
 //!
 //! An endpoint that stays silent or fails is put last until a probe gets a linearizable answer through a *new* connection
 //! (an old one may sit out minutes of TCP back-off after the cable is back).
@@ -26,8 +27,12 @@ use crate::db::DbError;
 use crate::etcd::{EtcdConfig, EtcdTls};
 use crate::key::OP_SLOTS;
 
-/// How long one try of a small call may take (contract: never more than 500 ms).
+/// How long connecting, a probe, or opening a watch may take.
 pub const TRY_DEADLINE: Duration = Duration::from_millis(500);
+/// How long the answer to one copy of a small call is listened for. It holds up nothing: other copies start meanwhile.
+pub const LISTEN: Duration = Duration::from_secs(2);
+/// How soon the same endpoint gets the same call again: its first copy may have been lost with a dead leader.
+pub const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How long a try may be silent before the next endpoint is asked as well. Healthy calls take 0.5 ms, p99 4 ms
 /// (lab-notes 2); a slow disk's fsync 50 ms.
 pub const HEDGE_AFTER: Duration = Duration::from_millis(150);
@@ -96,6 +101,17 @@ pub(super) struct Endpoints {
     born: Instant,
     answered_ms: AtomicU64,
     failed_ms: AtomicU64,
+}
+
+/// How often and when an endpoint was asked within one race.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    /// Copies without an answer yet.
+    running: u32,
+    /// When the newest copy was sent.
+    last: Option<Instant>,
+    /// When it may be asked (again); `None`: at once.
+    not_before: Option<Instant>,
 }
 
 /// Why a try failed.
@@ -255,54 +271,69 @@ impl Endpoints {
         let ends = tokio::time::sleep(deadline);
         tokio::pin!(ends);
         let order = self.in_order();
-        let mut next = 0_usize;
-        let mut running = FuturesUnordered::new();
-        let start = |next: usize| {
-            let endpoint = Arc::clone(&order[next % order.len()]);
-            let answer = call(Arc::clone(&endpoint));
+        let mut asked: Vec<Asked> = vec![Asked::default(); order.len()];
+        let attempt = |which: usize, asked: &mut Asked| {
+            let now = Instant::now();
+            asked.running += 1;
+            asked.last = Some(now);
+            asked.not_before = Some(now + AGAIN_AFTER.max(hedge_after));
+            let answer = call(Arc::clone(&order[which]));
             async move {
                 let outcome = match tokio::time::timeout(try_deadline, answer).await {
                     Ok(outcome) => outcome,
                     Err(_) => Err(Failed::Elsewhere("no answer".to_owned())),
                 };
-                (next, endpoint, outcome)
+                (which, now, outcome)
             }
         };
-        running.push(start(next));
+        let mut running = FuturesUnordered::new();
+        running.push(attempt(0, &mut asked[0]));
+        let mut next = 1_usize;
         let hedge = tokio::time::sleep(hedge_after);
         tokio::pin!(hedge);
         loop {
             tokio::select! {
                 biased;
-                Some((which, endpoint, outcome)) = running.next() => match outcome {
-                    Ok(answer) => {
-                        self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
-                        // Whoever was asked earlier and is still silent is looked at.
-                        for silent in order.iter().take(which.min(order.len())) {
-                            if !Arc::ptr_eq(silent, &endpoint) {
-                                self.suspect(silent, "silent");
+                Some((which, started, outcome)) = running.next() => {
+                    let endpoint: &Arc<Endpoint> = &order[which];
+                    asked[which].running -= 1;
+                    match outcome {
+                        Ok(answer) => {
+                            self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                            // Whoever was asked earlier and is still silent is looked at.
+                            for (other, asked) in order.iter().zip(&asked) {
+                                let silent = asked.running > 0 && asked.last < Some(started);
+                                if silent && !Arc::ptr_eq(other, endpoint) {
+                                    self.suspect(other, "silent");
+                                }
                             }
+                            return Ok(answer);
                         }
-                        return Ok(answer);
+                        Err(Failed::Definite(error)) => {
+                            self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                            return Err(error);
+                        }
+                        Err(Failed::Elsewhere(reason)) => {
+                            self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
+                            self.suspect(endpoint, &reason);
+                            asked[which].not_before = Some(Instant::now() + ROUND_PAUSE);
+                            hedge.as_mut().reset(Instant::now());
+                        }
                     }
-                    Err(Failed::Definite(error)) => {
-                        self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
-                        return Err(error);
-                    }
-                    Err(Failed::Elsewhere(reason)) => {
-                        self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
-                        self.suspect(&endpoint, &reason);
-                        next += 1;
-                        let pause = if next % order.len() == 0 { ROUND_PAUSE } else { Duration::ZERO };
-                        hedge.as_mut().reset(Instant::now() + pause);
-                    }
-                },
+                }
                 () = &mut hedge => {
-                    if !running.is_empty() {
-                        next += 1;
-                    }
-                    running.push(start(next));
-                    hedge.as_mut().reset(Instant::now() + hedge_after);
+                    let now = Instant::now();
+                    let turn = (0..order.len()).map(|step| (next + step) % order.len());
+                    let free = turn.clone().find(|at| asked[*at].not_before <= Some(now));
+                    let Some(which) = free else {
+                        // All were asked just now: the first that may be asked again decides.
+                        let soonest = turn.filter_map(|at| asked[at].not_before).min();
+                        hedge.as_mut().reset(soonest.unwrap_or(now + ROUND_PAUSE));
+                        continue;
+                    };
+                    next = which + 1;
+                    running.push(attempt(which, &mut asked[which]));
+                    hedge.as_mut().reset(now + hedge_after);
                 }
                 () = &mut ends => {
                     self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
@@ -334,7 +365,7 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        self.race(deadline, TRY_DEADLINE, call).await
+        self.race(deadline, LISTEN, call).await
     }
 
     /// A linearizable read of nothing: the newest revision, confirmed by a majority.

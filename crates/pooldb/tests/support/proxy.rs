@@ -18,6 +18,8 @@ pub enum Mood {
     Silent = 2,
     /// Keeps everything back and passes it when the mood changes: a congested or frozen path.
     Held = 3,
+    /// Passes everything, each piece 350 ms late: a slow disk or path.
+    Slow = 4,
 }
 
 /// A running proxy to one address.
@@ -77,7 +79,11 @@ async fn pass(
         while mood.load(Ordering::SeqCst) == Mood::Held as u8 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        if mood.load(Ordering::SeqCst) < silent_from as u8
+        let slow = mood.load(Ordering::SeqCst) == Mood::Slow as u8;
+        if slow {
+            tokio::time::sleep(std::time::Duration::from_millis(350)).await;
+        }
+        if (slow || mood.load(Ordering::SeqCst) < silent_from as u8)
             && to.write_all(&buffer[..read]).await.is_err()
         {
             return;
