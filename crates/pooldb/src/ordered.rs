@@ -45,7 +45,7 @@ impl<T: Clone> Ordered<T> {
     /// The element for which `order` answers `Equal`; `order` compares an element with what is sought.
     pub fn get(&self, order: impl Fn(&T) -> Ordering) -> Option<&T> {
         let chunk = self.chunks.get(self.chunk_of(&order)?)?;
-        chunk.binary_search_by(|element| order(element)).ok().map(|at| &chunk[at])
+        chunk.binary_search_by(&order).ok().map(|at| &chunk[at])
     }
 
     /// All elements, ascending.
@@ -81,7 +81,7 @@ impl<T: Clone> Ordered<T> {
             return None;
         };
         let chunk = Arc::make_mut(&mut chunks[at]);
-        match chunk.binary_search_by(|e| order(e)) {
+        match chunk.binary_search_by(&order) {
             Ok(found) => Some(std::mem::replace(&mut chunk[found], element)),
             Err(place) => {
                 chunk.insert(place, element);
@@ -102,7 +102,7 @@ impl<T: Clone> Ordered<T> {
     /// Takes out the element for which `order` answers `Equal`.
     pub fn remove(&mut self, order: impl Fn(&T) -> Ordering) -> Option<T> {
         let at = self.chunk_of(&order)?;
-        let found = self.chunks[at].binary_search_by(|e| order(e)).ok()?;
+        let found = self.chunks[at].binary_search_by(&order).ok()?;
         let chunks = Arc::make_mut(&mut self.chunks);
         let chunk = Arc::make_mut(&mut chunks[at]);
         let element = chunk.remove(found);
@@ -147,7 +147,7 @@ mod tests {
         for step in 0..20_000_u32 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let value = (seed >> 16) % 700;
-            if seed % 3 == 0 {
+            if seed.is_multiple_of(3) {
                 let removed = ours.remove(|e| e.cmp(&value));
                 assert_eq!(removed.is_some(), model.remove(&value));
             } else {

@@ -1,5 +1,7 @@
 //! EtcdDb against real members: lost answers, silent endpoints, lost leaders, other clusters.
 
+#![expect(clippy::print_stderr, reason = "measurements, seen with --no-capture")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use pooldb::embedded::NewStore;
-use pooldb::{EmbeddedDb, Guard, Key, PoolDb, Revision, Table, Txn};
+use pooldb::{CommitError, EmbeddedDb, Guard, Key, PoolDb, Revision, Table, Txn};
 use support::disk::{Cut, Disk, Survivors};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -162,4 +162,36 @@ async fn waiting_commits_share_one_sync() {
     assert!(done.iter().all(Result::is_ok));
     let syncs = disk.syncs() - before;
     assert!(syncs < 100, "{syncs} syncs for 200 commits that waited together");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_refuses_commits_and_a_cleared_one_takes_them_again() {
+    let disk = Disk::default();
+    let plugs = disk.clone();
+    let db = EmbeddedDb::open_with(move || Ok(plugs.plug_in()), NEW).expect("opens");
+    let first = db.commit(Txn::new().put(key(1), b"1".as_slice()), DEADLINE).await;
+    let first = first.expect("commits");
+    let mut watching = db.watch(first.next()).await.expect("watches");
+    disk.set_full(true);
+    let refused = db.commit(Txn::new().put(key(1), b"2".as_slice()), DEADLINE).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let again = db.commit(Txn::new().put(key(1), b"3".as_slice()), DEADLINE).await;
+    assert!(again.as_ref().is_err_and(CommitError::certainly_not_applied), "{again:?}");
+    disk.set_full(false);
+    let began = std::time::Instant::now();
+    let fourth = loop {
+        match db.commit(Txn::new().put(key(1), b"4".as_slice()), DEADLINE).await {
+            Ok(revision) => break revision,
+            Err(_) => assert!(began.elapsed() < Duration::from_secs(10), "never works again"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let entry = db.get(&key(1)).await.expect("reads").expect("exists");
+    assert_eq!((&*entry.value, entry.modified), (b"4".as_slice(), fourth));
+    // A watch from before either goes on or says that it ended.
+    let told = tokio::time::timeout(DEADLINE, watching.recv()).await.expect("something comes");
+    assert!(told.is_some());
+    disk.cut_power();
+    let db = EmbeddedDb::open_backend(disk.plug_in(), NEW).expect("opens again");
+    assert_eq!(db.current_revision().await, Ok(fourth));
 }

@@ -1,5 +1,7 @@
 //! The replica: current, complete, remembering deletions, indexed, persisted, lean.
 
+#![expect(clippy::print_stderr, reason = "measurements, seen with --no-capture")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,7 +5,8 @@
 //! the pool uses etcd.
 //!
 //! Invariants: an answer to a commit comes after its fsync; all writes of a transaction are in the same redb transaction
-//! as its history entry and the new revision; revisions start at `generation << 40`, so that a revision of another store
+//! as its history entry and the new revision; after an error of the disk nothing is answered from memory: the file is
+//! opened anew, and what it holds counts; revisions start at `generation << 40`, so that a revision of another store
 //! of the same pool never equals one of this (a stale guard can't match by accident after a move).
 //!
 //! Where next: [`writer`] the thread, [`tables`] the layout of the file.
@@ -17,7 +18,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ pub const CACHE_BYTES: usize = 4 * 1024 * 1024;
 pub const GENERATION_SHIFT: u32 = 40;
 /// How long a caller whose deadline has passed waits for a commit that is already being made durable.
 const FSYNC_GRACE: Duration = Duration::from_secs(2);
+/// How often a store whose disk failed is opened anew.
+pub const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 /// How long administrative operations may take.
 const ADMIN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -70,8 +73,14 @@ pub struct EmbeddedDb {
     shared: Arc<Shared>,
 }
 
+/// Opens the file (again).
+type Opener = Box<dyn Fn() -> Result<Database, DbError> + Send + Sync>;
+
 pub(crate) struct Shared {
-    db: Arc<Database>,
+    /// `None` while the disk is failing.
+    db: RwLock<Option<Arc<Database>>>,
+    /// `None`: a store that can't be opened anew by itself.
+    opener: Option<Opener>,
     identity: Identity,
     newest: watch::Sender<Revision>,
     gate: Mutex<Gate>,
@@ -108,17 +117,36 @@ impl EmbeddedDb {
             std::fs::rename(&making, path).map_err(failed)?;
             sync_directory_of(path)?;
         }
-        let db = Self::builder().create_file(open_private(path)?).map_err(failed)?;
-        Self::start(db, new)
+        let path = path.to_owned();
+        Self::open_with(
+            move || redb::backends::FileBackend::new(open_private(&path)?).map_err(failed),
+            new,
+        )
     }
 
-    /// Opens the store that this backend holds, or makes it there.
+    /// Opens the store that these backends hold, or makes it there. After an error of the disk another backend is asked
+    /// for, every [`REOPEN_INTERVAL`], until one works.
+    ///
+    /// # Errors
+    /// As [`EmbeddedDb::open`].
+    pub fn open_with<B: StorageBackend>(
+        make: impl Fn() -> Result<B, DbError> + Send + Sync + 'static,
+        new: NewStore,
+    ) -> Result<Self, DbError> {
+        let opener: Opener =
+            Box::new(move || Self::builder().create_with_backend(make()?).map_err(failed));
+        let db = opener()?;
+        Self::start(db, Some(opener), new)
+    }
+
+    /// Opens the store that this one backend holds, or makes it there. After an error of the disk it takes no more
+    /// writes.
     ///
     /// # Errors
     /// As [`EmbeddedDb::open`].
     pub fn open_backend(backend: impl StorageBackend, new: NewStore) -> Result<Self, DbError> {
         let db = Self::builder().create_with_backend(backend).map_err(failed)?;
-        Self::start(db, new)
+        Self::start(db, None, new)
     }
 
     fn builder() -> redb::Builder {
@@ -127,15 +155,15 @@ impl EmbeddedDb {
         builder
     }
 
-    fn start(db: Database, new: NewStore) -> Result<Self, DbError> {
+    fn start(db: Database, opener: Option<Opener>, new: NewStore) -> Result<Self, DbError> {
         tables::initialise(&db, new)?;
-        let db = Arc::new(db);
         let opened = tables::read_facts(&db)?;
         let newest = watch::Sender::new(opened.revision);
         let leases = writer::Leases::restored(opened.leases);
         let (writer, jobs) = Writer::new();
         let shared = Arc::new(Shared {
-            db,
+            db: RwLock::new(Some(Arc::new(db))),
+            opener,
             identity: opened.identity,
             newest,
             gate: Mutex::new(opened.gate),
@@ -184,7 +212,7 @@ impl EmbeddedDb {
         &self,
         read: impl FnOnce(&Database, Identity) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let db = Arc::clone(&self.shared.db);
+        let db = self.shared.db()?;
         let identity = self.shared.identity;
         tokio::task::spawn_blocking(move || read(&db, identity))
             .await
@@ -193,6 +221,30 @@ impl EmbeddedDb {
 }
 
 impl Shared {
+    /// The open file.
+    fn db(&self) -> Result<Arc<Database>, DbError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.clone().ok_or_else(|| failed("the disk of the embedded database fails"))
+    }
+
+    /// Lets the failed file go.
+    fn close(&self) {
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Opens the file anew; what it holds counts from now on.
+    fn reopen(&self, opener: &Opener) -> Result<(), DbError> {
+        let db = opener()?;
+        let opened = tables::read_facts(&db)?;
+        if opened.identity != self.identity {
+            return Err(failed("the file is of another database"));
+        }
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = opened.gate;
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(db));
+        self.newest.send_replace(opened.revision);
+        Ok(())
+    }
+
     fn gate(&self) -> Gate {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -284,7 +336,8 @@ impl PoolDb for EmbeddedDb {
 
 impl History for Shared {
     fn after(&self, revision: Revision, max: usize) -> Result<Vec<Changes>, HistoryError> {
-        let txn = self.db.begin_read().map_err(|e| HistoryError::Failed(e.to_string()))?;
+        let db = self.db().map_err(|e| HistoryError::Failed(e.to_string()))?;
+        let txn = db.begin_read().map_err(|e| HistoryError::Failed(e.to_string()))?;
         tables::read_history(&txn, revision, max)
     }
 }

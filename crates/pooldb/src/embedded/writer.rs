@@ -2,7 +2,8 @@
 //!
 //! It takes what waits (up to [`GROUP`] commits), judges each against the state its predecessors left, and makes them
 //! durable with one fsync: a queue of commits costs one disk flush, not one each. An error of the disk in the flush
-//! leaves the outcome unknown; the writer then stops for good and the store must be opened anew.
+//! leaves the outcome unknown; the file is then opened anew (a full disk may have been cleared), and until that works
+//! everything is refused at once.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,7 +18,7 @@ use crate::embedded::tables::{
     COMPACTED, ENTRIES, FACTS, GATE, GATE_KEY, HISTORY, LEASES, NEXT_LEASE, REVISION, Stored,
     encode_changes, failed,
 };
-use crate::embedded::{Fate, Shared};
+use crate::embedded::{Fate, REOPEN_INTERVAL, Shared};
 use crate::gate::Gate;
 use crate::key::Key;
 use crate::txn::{CommitError, Revision, Txn, Write};
@@ -185,10 +186,61 @@ fn run(shared: &Weak<Shared>, jobs: &mpsc::Receiver<Job>) {
         frozen = round.frozen;
         held.append(&mut round.held);
         if let Err(error) = outcome {
-            tracing::error!(%error, "the embedded database's disk failed; it takes no more writes");
-            return;
+            tracing::error!(%error, "the embedded database's disk failed");
+            shared.close();
+            if shared.opener.is_none() {
+                return;
+            }
+            let weak = Arc::downgrade(&shared);
+            drop(shared);
+            if !recover(&weak, jobs, &error) {
+                return;
+            }
+            continue;
         }
         next_end = shared.leases.next_end();
+    }
+}
+
+/// Refuses everything and opens the file anew, again and again. `false`: the store was dropped.
+fn recover(shared: &Weak<Shared>, jobs: &mpsc::Receiver<Job>, cause: &DbError) -> bool {
+    let mut next = Instant::now() + REOPEN_INTERVAL;
+    loop {
+        match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(job) => refuse(job, cause),
+            Err(RecvTimeoutError::Timeout) => {
+                let Some(shared) = shared.upgrade() else { return false };
+                let Some(opener) = &shared.opener else { return false };
+                match shared.reopen(opener) {
+                    Ok(()) => {
+                        tracing::info!("the embedded database works again");
+                        return true;
+                    }
+                    Err(error) => tracing::debug!(%error, "the embedded database can't be opened"),
+                }
+                next = Instant::now() + REOPEN_INTERVAL;
+            }
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// Answers a job that was not begun.
+fn refuse(job: Job, cause: &DbError) {
+    // Whoever asked may have stopped waiting.
+    match job {
+        Job::Commit { fate, reply, .. } => {
+            if fate.take() {
+                let _gone = reply.send(Err(cause.clone().into()));
+            }
+        }
+        Job::Import { reply, .. } => drop(reply.send(Err(cause.clone()))),
+        Job::LeaseGrant { reply, .. } => drop(reply.send(Err(cause.clone()))),
+        Job::LeaseRevoke { reply, .. }
+        | Job::Compact { reply, .. }
+        | Job::SetGate { reply, .. }
+        | Job::Freeze { reply, .. } => drop(reply.send(Err(cause.clone()))),
+        Job::Wake => {}
     }
 }
 
@@ -296,7 +348,8 @@ impl Round<'_> {
         &self,
         act: impl FnOnce(&WriteTransaction) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
-        let mut txn = self.shared.db.begin_write().map_err(failed)?;
+        let db = self.shared.db()?;
+        let mut txn = db.begin_write().map_err(failed)?;
         txn.set_durability(Durability::Immediate).map_err(failed)?;
         let answer = act(&txn)?;
         txn.commit().map_err(failed)?;
@@ -344,7 +397,8 @@ impl Round<'_> {
         }
         let mut replies = Vec::with_capacity(commits.len());
         let judged = || -> Result<Revision, DbError> {
-            let mut txn = self.shared.db.begin_write().map_err(failed)?;
+            let db = self.shared.db()?;
+            let mut txn = db.begin_write().map_err(failed)?;
             txn.set_durability(Durability::Immediate).map_err(failed)?;
             let newest = {
                 let mut store = Open::new(&txn)?;

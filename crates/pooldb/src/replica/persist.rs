@@ -153,6 +153,15 @@ impl<R: StoredRecord> Replica<R> {
     }
 }
 
+/// Only reads a replica's file: for a forced recovery, which compares what the hosts still have.
+///
+/// # Errors
+/// When there is none, it is in use by a running daemon, or it can't be read.
+pub fn read_file<R: StoredRecord>(path: &Path) -> Result<View<R>, DbError> {
+    let file = Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(failed)?;
+    read(&file)
+}
+
 fn open_file(path: &Path) -> Result<Database, DbError> {
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new()

@@ -7,7 +7,7 @@ use redb::StorageBackend;
 
 /// The disk; clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -23,6 +23,8 @@ struct State {
     cut: Option<Cut>,
     /// Says yes to a sync and does nothing (the mutant "fsync off").
     lies: bool,
+    /// Takes no writes: no space left.
+    full: bool,
     /// Which unsynced writes survive a cut; see [`Survivors`].
     survivors: Survivors,
 }
@@ -35,7 +37,7 @@ enum Op {
 
 /// When the power goes by itself.
 #[derive(Debug, Clone, Copy)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// Before the n-th sync from now has done anything.
     BeforeSync(u64),
     /// After it, before its caller hears of it.
@@ -44,7 +46,7 @@ pub enum Cut {
 
 /// What of the unsynced writes reaches the platter in a cut.
 #[derive(Debug, Clone, Copy, Default)]
-pub enum Survivors {
+pub(crate) enum Survivors {
     /// Nothing.
     #[default]
     None,
@@ -60,7 +62,7 @@ impl std::fmt::Debug for State {
 
 impl Disk {
     /// A disk whose syncs do nothing.
-    pub fn lying() -> Self {
+    pub(crate) fn lying() -> Self {
         let disk = Self::default();
         disk.lock().lies = true;
         disk
@@ -70,15 +72,19 @@ impl Disk {
         self.0.lock().expect("not poisoned")
     }
 
-    pub fn plug_in(&self) -> Plug {
+    pub(crate) fn plug_in(&self) -> Plug {
         Plug { disk: self.clone(), life: self.lock().life }
     }
 
-    pub fn cut_power(&self) {
+    pub(crate) fn cut_power(&self) {
         self.lock().cut_power();
     }
 
-    pub fn cut_at(&self, cut: Cut, survivors: Survivors) {
+    pub(crate) fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    pub(crate) fn cut_at(&self, cut: Cut, survivors: Survivors) {
         let mut state = self.lock();
         let now = state.syncs;
         state.survivors = survivors;
@@ -89,11 +95,11 @@ impl Disk {
     }
 
     /// Whether a planned cut has not happened yet; forgets it.
-    pub fn cut_pending(&self) -> bool {
+    pub(crate) fn cut_pending(&self) -> bool {
         self.lock().cut.take().is_some()
     }
 
-    pub fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.lock().syncs
     }
 }
@@ -130,7 +136,7 @@ fn apply(image: &mut Vec<u8>, op: &Op) {
 
 /// The disk as one life of the system sees it.
 #[derive(Debug)]
-pub struct Plug {
+pub(crate) struct Plug {
     disk: Disk,
     life: u64,
 }
@@ -143,6 +149,13 @@ impl Plug {
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.disk.lock();
         if state.life == self.life { Ok(state) } else { Err(io::Error::other("no power")) }
+    }
+}
+
+impl Plug {
+    fn roomy(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state()?;
+        if state.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(state) }
     }
 }
 
@@ -160,7 +173,7 @@ impl StorageBackend for Plug {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.roomy()?;
         let op = Op::SetLen(usize_of(len));
         apply(&mut state.current, &op);
         state.unsynced.push(op);
@@ -188,7 +201,7 @@ impl StorageBackend for Plug {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.roomy()?;
         let op = Op::Write(usize_of(offset), data.to_vec());
         apply(&mut state.current, &op);
         state.unsynced.push(op);

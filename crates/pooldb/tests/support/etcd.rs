@@ -9,29 +9,29 @@ use std::time::Duration;
 use etcd_client::Client;
 
 /// One member. Dropping it kills the process and removes its data.
-pub struct Member {
-    pub name: String,
-    pub client_url: String,
-    pub peer_url: String,
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) client_url: String,
+    pub(crate) peer_url: String,
     dir: PathBuf,
     args: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
 /// A cluster on loopback.
-pub struct Cluster {
-    pub members: Vec<Member>,
+pub(crate) struct Cluster {
+    pub(crate) members: Vec<Member>,
     _dir: tempfile::TempDir,
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("has an address").port()
 }
 
 impl Cluster {
     /// Starts `size` members; use from the test's own thread (the processes end with it).
-    pub async fn start(size: usize) -> Self {
+    pub(crate) async fn start(size: usize) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut members: Vec<Member> =
             (0..size).map(|n| Member::prepare(&dir, &format!("m{n}"))).collect();
@@ -54,7 +54,7 @@ impl Cluster {
     }
 
     /// A further member that joins a running cluster; not started.
-    pub fn prepare_member(&mut self, name: &str) -> usize {
+    pub(crate) fn prepare_member(&mut self, name: &str) -> usize {
         let mut member = Member::prepare(&self._dir, name);
         let mut initial: Vec<String> =
             self.members.iter().map(|m| format!("{}={}", m.name, m.peer_url)).collect();
@@ -67,12 +67,12 @@ impl Cluster {
         self.members.len() - 1
     }
 
-    pub fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.members.iter().map(|m| m.client_url.clone()).collect()
     }
 
     /// The member that leads now.
-    pub async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         loop {
             for (at, member) in self.members.iter().enumerate() {
                 let status = async {
@@ -120,7 +120,7 @@ impl Member {
     }
 
     /// Starts the process (again).
-    pub fn run(&self) {
+    pub(crate) fn run(&self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -139,7 +139,7 @@ impl Member {
     }
 
     /// Waits until it answers a linearizable read.
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let began = std::time::Instant::now();
         loop {
             let read = async {
@@ -160,21 +160,21 @@ impl Member {
     }
 
     /// kill -9, and gone when this returns.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(mut child) = self.child.lock().expect("not poisoned").take() {
             child.kill().expect("is ours");
             child.wait().expect("ends");
         }
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let child = self.child.lock().expect("not poisoned");
         let pid = child.as_ref().expect("runs").id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());
     }
 
-    pub fn data_dir(&self) -> &std::path::Path {
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
         &self.dir
     }
 }

@@ -2,9 +2,9 @@
 
 #![expect(dead_code, reason = "each test binary uses a part of this")]
 
-pub mod disk;
-pub mod etcd;
-pub mod proxy;
+pub(crate) mod disk;
+pub(crate) mod etcd;
+pub(crate) mod proxy;
 
 use std::sync::{Arc, Mutex};
 
@@ -16,13 +16,13 @@ use pooldb::{EmbeddedDb, PoolDb};
 use disk::Disk;
 
 /// The embedded store on a disk whose power can be cut.
-pub struct EmbeddedSubject {
+pub(crate) struct EmbeddedSubject {
     disk: Disk,
     open: Mutex<Option<EmbeddedDb>>,
 }
 
 impl EmbeddedSubject {
-    pub fn new(disk: Disk) -> Self {
+    pub(crate) fn new(disk: Disk) -> Self {
         Self { disk, open: Mutex::new(None) }
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// What the proxy does with bytes from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// Passes everything.
     Through = 0,
     /// Passes requests, swallows answers: the outcome of a commit becomes unknown.
@@ -23,15 +23,15 @@ pub enum Mood {
 }
 
 /// A running proxy to one address.
-pub struct Proxy {
-    pub url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     mood: Arc<AtomicU8>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
     /// A proxy in front of that client URL.
-    pub async fn before(url: &str) -> Self {
+    pub(crate) async fn before(url: &str) -> Self {
         let target = url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("has an address"));
@@ -53,7 +53,7 @@ impl Proxy {
         Self { url, mood, task }
     }
 
-    pub fn set(&self, mood: Mood) {
+    pub(crate) fn set(&self, mood: Mood) {
         self.mood.store(mood as u8, Ordering::SeqCst);
     }
 }
