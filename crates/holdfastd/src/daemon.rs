@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::auth::SessionKey;
+use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Identity;
@@ -61,8 +62,15 @@ pub struct Daemon {
     stop: CancellationToken,
     local_sessions: Mutex<HashMap<SessionKey, SessionRecord>>,
     acceleration: tokio::sync::OnceCell<driver_api::hypervisor::Acceleration>,
+    backend: RwLock<Backend>,
+    /// Held while this host's membership or its database's place changes: one such change at a time.
+    pub membership: tokio::sync::Mutex<()>,
     /// Sagas that run in this process.
     pub sagas: crate::sagas::Board,
+    /// The other hosts, as their signs of life arrive.
+    pub peers: crate::reconcilers::peers::Peers,
+    /// Whether this host coordinates.
+    pub role: crate::reconcilers::coordinator::RoleHeld,
 }
 
 impl Daemon {
@@ -87,7 +95,11 @@ impl Daemon {
             stop: CancellationToken::new(),
             local_sessions: Mutex::default(),
             acceleration: tokio::sync::OnceCell::new(),
+            backend: RwLock::new(Backend::Other(store.db())),
+            membership: tokio::sync::Mutex::default(),
             sagas: crate::sagas::Board::default(),
+            peers: crate::reconcilers::peers::Peers::default(),
+            role: crate::reconcilers::coordinator::RoleHeld::default(),
         })
     }
 
@@ -141,6 +153,37 @@ impl Daemon {
         Ok(())
     }
 
+    /// The database in use, by what it is.
+    pub fn backend(&self) -> Backend {
+        self.backend.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what the store's database is. If it is another one than before, the store goes over to it.
+    pub fn set_backend(&self, backend: Backend) {
+        let same = matches!(
+            &*self.backend.read().unwrap_or_else(PoisonError::into_inner),
+            Backend::Other(_)
+        );
+        if !same {
+            self.store.switch(backend.db());
+        }
+        *self.backend.write().unwrap_or_else(PoisonError::into_inner) = backend;
+    }
+
+    /// After a commit was told that the database has moved: waits until this daemon works on the new one.
+    ///
+    /// # Errors
+    /// [`CommitError::MovedAway`] if it does not within a few seconds.
+    pub async fn moved(&self, error: CommitError) -> Result<(), CommitError> {
+        const LIMIT: Duration = Duration::from_secs(8);
+        let switched = async {
+            while matches!(self.backend(), Backend::Embedded(_)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, switched).await.map_err(|_| error)
+    }
+
     /// The pool database with its replica.
     pub fn store(&self) -> &Store {
         &self.store
@@ -158,13 +201,23 @@ impl Daemon {
     pub async fn commit(&self, txn: Txn) -> Result<Revision, CommitError> {
         if self.is_without_quorum() {
             // Known already: answer at once instead of after the deadline (S2-5).
-            if let Err(CommitError::NoQuorum | CommitError::Timeout) =
-                self.store.commit(txn.clone(), Duration::from_millis(500)).await
-            {
-                return Err(CommitError::NoQuorum);
-            }
+            return match self.store.commit(txn, self.commit_deadline()).await {
+                Err(CommitError::NoQuorum | CommitError::Timeout) => Err(CommitError::NoQuorum),
+                result => result,
+            };
         }
-        self.store.commit(txn, COMMIT_DEADLINE).await
+        match self.store.commit(txn.clone(), COMMIT_DEADLINE).await {
+            Err(error @ CommitError::MovedAway(_)) => {
+                self.moved(error).await?;
+                // Revisions of the old database mean nothing in the new one.
+                let stale = txn.guards.iter().find(|g| matches!(g, pooldb::Guard::AtRevision(..)));
+                match stale {
+                    Some(guard) => Err(CommitError::Conflict { key: guard.key().clone() }),
+                    None => self.store.commit(txn, COMMIT_DEADLINE).await,
+                }
+            }
+            result => result,
+        }
     }
 
     /// Deadline of a commit on behalf of a client.

@@ -157,6 +157,20 @@ impl Change {
         self.write(Write::Delete(key))
     }
 
+    /// How many records and keys it touches.
+    pub fn len(&self) -> usize {
+        self.created.len()
+            + self.edits.len()
+            + self.docs.len()
+            + self.deleted.len()
+            + self.writes.len()
+    }
+
+    /// Whether it does nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes over everything of `other`.
     pub fn merge(&mut self, other: Self) -> &mut Self {
         self.created.extend(other.created);
@@ -321,6 +335,18 @@ pub async fn commit(daemon: &Daemon, change: &Change) -> Result<Revision, Commit
                     fresh.insert(key, entry);
                 }
                 last = Some(key);
+            }
+            Err(error @ CommitError::MovedAway(_)) => {
+                daemon.moved(error).await?;
+                // Revisions of the old database mean nothing in the new one: decide anew.
+                let stale = change.guards.iter().find(|g| matches!(g, Guard::AtRevision(..)));
+                if let Some(guard) = stale {
+                    return Err(CommitError::Conflict { key: guard.key().clone() });
+                }
+                fresh.clear();
+            }
+            Err(CommitError::NoQuorum | CommitError::Timeout) if daemon.is_without_quorum() => {
+                return Err(CommitError::NoQuorum);
             }
             result => return result,
         }

@@ -70,7 +70,11 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
             }
             match command.spawn(Stream::Inherit, Stream::Inherit) {
                 Ok(running) => {
-                    tracing::info!(pid = running.pid(), generation = spec.generation, "database process started");
+                    tracing::info!(
+                        pid = running.pid(),
+                        generation = spec.generation,
+                        "database process started"
+                    );
                     child = Some((spec.generation, running, Instant::now()));
                 }
                 Err(error) => {
@@ -81,7 +85,7 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
             }
             continue;
         }
-        #[expect(clippy::disallowed_methods, reason = "a supervisor without children has nothing else to wait on")]
+        // A supervisor without children has nothing else to wait on.
         std::thread::sleep(LOOK_INTERVAL);
     }
 }

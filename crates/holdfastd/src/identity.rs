@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! Embedded ──pool.join on another host arrives──> (marker in the embedded store) ──> Etcd
-//! Embedded ──pool.join called here──> Joining ──certificate and peers received──> Etcd
-//! Joining  ──refused or given up──> Embedded
+//! Embedded ──pool.join called here, certificate and peers received──> Joining ──records committed there──> Etcd
+//! Joining  ──withdrawn by the pool──> Embedded
 //! ```
 
 use std::io;
@@ -21,8 +21,17 @@ use uuid::Uuid;
 pub enum Home {
     /// In the embedded store of this host alone.
     Embedded,
+    /// In the embedded store still, but another pool has been asked and its answer is on this host's disk: from here
+    /// on joining is completed, however often it is interrupted (see [`crate::joining`]).
+    Joining,
     /// In etcd, reached through these URLs (kept up to date from the member records).
-    Etcd { endpoints: Vec<String> },
+    Etcd {
+        /// Client URLs, this host's own first.
+        endpoints: Vec<String>,
+        /// The cluster; answers of another one are refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cluster_id: Option<u64>,
+    },
 }
 
 /// The contents of `host.json`.
@@ -80,7 +89,10 @@ mod tests {
             host: Uuid::from_u128(1),
             pool: Uuid::from_u128(2),
             epoch: 1,
-            home: Home::Etcd { endpoints: vec!["https://10.0.0.1:2379".to_owned()] },
+            home: Home::Etcd {
+                endpoints: vec!["https://10.0.0.1:2379".to_owned()],
+                cluster_id: Some(u64::MAX),
+            },
             unknown: serde_json::Map::new(),
         };
         identity.write(&path).expect("writes");

@@ -12,16 +12,19 @@
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod backend;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod edits;
-// etcd_unit
+pub mod etcd_unit;
 pub mod events;
 pub mod first_start;
+pub mod founding;
 pub mod guests;
 pub mod http;
 pub mod identity;
+pub mod joining;
 pub mod networks;
 pub mod pki;
 pub mod projection;
@@ -31,6 +34,7 @@ pub mod sagas;
 pub mod start;
 pub mod streams;
 pub mod tasks;
+pub mod voter_unit;
 
 use std::time::Duration;
 

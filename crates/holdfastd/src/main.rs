@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).json().with_writer(std::io::stderr).init();
     let config = Config::read(&arguments.config)?;
     if let Some(Verb::EtcdUnit) = arguments.verb {
-        anyhow::bail!("to come");
+        return holdfastd::etcd_unit::run(&config.etcd_dir());
     }
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()

@@ -308,6 +308,23 @@ impl PoolKey {
         out
     }
 
+    /// A proof that the holder of this key said `data` under that name.
+    pub fn tag(&self, what: &str, data: &[u8]) -> [u8; 32] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
+        let mut context = aws_lc_rs::hmac::Context::with_key(&key);
+        context.update(what.as_bytes());
+        context.update(&[0]);
+        context.update(data);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+
+    /// Whether that is such a proof.
+    pub fn is_tag(&self, what: &str, data: &[u8], tag: &[u8]) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.tag(what, data), tag).is_ok()
+    }
+
     /// Opens a value sealed under the same name.
     ///
     /// # Errors

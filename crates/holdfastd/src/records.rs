@@ -142,6 +142,24 @@ pub struct Coordinator {
     pub term: u64,
     /// When elected, seconds since the epoch.
     pub since: i64,
+    /// The lease under which the role is held, so that a restarted daemon goes on with it.
+    #[serde(default)]
+    pub lease: i64,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Leave to join, given to one host; gone when the host is a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The joining host.
+    pub host: Uuid,
+    /// Chosen by the joining host: tells one attempt from the next.
+    pub attempt: Uuid,
+    /// When, seconds since the epoch.
+    pub since: i64,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// Facts of the database's lineage, at one key.
@@ -188,7 +206,7 @@ pub struct Fence {
 /// What every member is known as in the voter plan.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VoterPlan {
-    /// Hosts that shall run a database process, with the argument `--initial-cluster` they start with.
+    /// Hosts that shall run a database process, and what they start with.
     pub members: std::collections::BTreeMap<Uuid, VoterSlot>,
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -197,10 +215,15 @@ pub struct VoterPlan {
 /// One host's place in the voter plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VoterSlot {
-    /// Raised when the member is added again: its old data directory is then wiped.
-    pub generation: u64,
-    /// `--initial-cluster` at its first start.
-    pub initial_cluster: String,
+    /// etcd's id of the member, decimal; another id than before: the old data directory is set aside.
+    pub member: String,
+    /// Name and peer URL of every member at its first start.
+    pub initial: Vec<(String, String)>,
+    /// Does not vote yet, so it is no endpoint either.
+    #[serde(default)]
+    pub learner: bool,
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// Encodes a record for the database.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pooldb::embedded::{EmbeddedDb, NewStore};
-use pooldb::{Key, PoolDb, Replica, Table};
+use pooldb::{Key, Replica, Table};
+
+use crate::backend::{self, Backend};
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
@@ -21,12 +23,12 @@ use crate::first_start::{self, Machine, meta_key};
 use crate::identity::{Home, Identity};
 use crate::pki::{self, HostKey, PoolCa, PoolKey, Secret, Tls};
 use crate::records::{PoolMeta, decode};
-use crate::{Store, random_uuid};
+use crate::{Store, founding, joining, random_uuid};
 
 /// Longest wait for a database with quorum before the daemon serves what its own replica knows.
 const QUORUM_WAIT: Duration = Duration::from_secs(3);
 /// File with the pool key, root only.
-const POOL_KEY_FILE: &str = "pool.key";
+pub(crate) const POOL_KEY_FILE: &str = "pool.key";
 /// File from which the very first start takes root's password.
 const INITIAL_PASSWORD_FILE: &str = "initial-password";
 
@@ -54,12 +56,13 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
             identity
         }
     };
+    let mut identity = joining::settle(&config, identity).await?;
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
     let boot_id = host::boot::boot_id().context("this boot's id")?;
-    let db = open_database(&config, &identity).await?;
+    let backend = open_database(&config, &mut identity).await?;
     let (replica, _persisting) =
         Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")?;
-    let store = Store::new(db, replica);
+    let store = Store::new(backend.db(), replica);
     let fresh = store.read_linearizable(QUORUM_WAIT).await;
     if let Err(error) = &fresh {
         tracing::warn!(%error, "no quorum yet: serving what this host's replica knows");
@@ -80,7 +83,9 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     }
     make_certificate(&config, &identity, &pool_key, &store)?;
     let tls = Tls::load(&config.tls_dir()).context("this host's certificate")?;
-    Ok(Daemon::new(config, identity, boot_id, pool_key, tls, store, doors))
+    let daemon = Daemon::new(config, identity, boot_id, pool_key, tls, store, doors);
+    daemon.set_backend(backend);
+    Ok(daemon)
 }
 
 fn pool_key(path: &Path) -> anyhow::Result<PoolKey> {
@@ -96,25 +101,32 @@ fn pool_key(path: &Path) -> anyhow::Result<PoolKey> {
     }
 }
 
-/// Opens the database that this host's identity names.
+/// Opens the database that this host's identity names, or that the embedded store says it was moved to.
 ///
 /// # Errors
 /// If a file or certificate can't be used. A database without quorum is no error: it is opened and waited for.
-pub async fn open_database(
-    config: &Config,
-    identity: &Identity,
-) -> anyhow::Result<Arc<dyn PoolDb>> {
-    match &identity.home {
-        Home::Embedded => {
-            let path = config.db_dir().join("pool.redb");
-            let db = EmbeddedDb::open(&path, NewStore::first())
-                .with_context(|| format!("the embedded database {}", path.display()))?;
-            Ok(Arc::new(db))
+async fn open_database(config: &Config, identity: &mut Identity) -> anyhow::Result<Backend> {
+    let path = founding::store_path(config);
+    let open = || {
+        EmbeddedDb::open(&path, NewStore::first())
+            .with_context(|| format!("the embedded database {}", path.display()))
+    };
+    let mut left = None;
+    if identity.home == Home::Embedded {
+        let db = open()?;
+        founding::corrected(config, identity, &db)?;
+        if identity.home == Home::Embedded {
+            return Ok(Backend::Embedded(db));
         }
-        Home::Etcd { endpoints } => {
-            anyhow::bail!("etcd at {endpoints:?} comes with the next commit")
-        }
+        left = Some(db);
+    } else if path.exists() {
+        left = Some(open()?);
     }
+    let etcd = backend::connect_etcd(config, identity).await?;
+    if let Some(left) = left {
+        tokio::spawn(founding::finish(config.clone(), left, etcd.clone()));
+    }
+    Ok(Backend::Etcd(etcd))
 }
 
 async fn make_pool(

@@ -8,6 +8,7 @@ pub mod host;
 pub mod message;
 pub mod network;
 pub mod pbd;
+pub mod pool;
 pub mod session;
 pub mod sr;
 pub mod task;
@@ -43,6 +44,7 @@ pub async fn call(
         "message" => message::call(daemon, message, &call).await,
         "network" => network::call(daemon, message, &call).await,
         "PBD" => pbd::call(daemon, message, &call).await,
+        "pool" => pool::call(daemon, message, &call).await,
         "session" => session::call(daemon, message, &call).await,
         "SR" => sr::call(daemon, message, &call).await,
         "task" => task::call(daemon, message, &call).await,

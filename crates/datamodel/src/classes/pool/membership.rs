@@ -1,6 +1,6 @@
 //! Messages of `pool`: members, the coordinator and the pool-wide network.
 
-use crate::schema::{DefaultValue, Message, Param, Role, Type};
+use crate::schema::{DefaultValue, Lifecycle, Message, Param, Role, Type};
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -81,6 +81,16 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::PoolAdmin,
         is_async: true,
         doc: "Answers whether all hosts have an extension.",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_join",
+        params: &[Param::new("request", Type::String)],
+        result: Type::String,
+        role: Role::PoolAdmin,
+        state: Lifecycle::Internal,
+        secret: true,
+        doc: "Takes a joining host's signing request; answers with what it needs to become a member.",
         ..Message::BASE
     },
     Message {

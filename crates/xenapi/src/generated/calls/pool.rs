@@ -1401,6 +1401,40 @@ impl Params for HasExtension {
     }
 }
 
+/// `pool.holdfast_join`: Takes a joining host's signing request; answers with what it needs to become a member.
+#[derive(Clone, PartialEq)]
+pub struct HoldfastJoin {
+    /// string.
+    pub request: crate::Text,
+}
+
+impl Params for HoldfastJoin {
+    const METHOD: &'static str = "pool.holdfast_join";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_join")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { request: take(&mut given, "request")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.request)]
+    }
+}
+
+// Holds secrets: shown by name only.
+impl std::fmt::Debug for HoldfastJoin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HoldfastJoin { .. }")
+    }
+}
+
 /// `pool.initialize_wlb`: Connects the pool with a workload balancer.
 #[derive(Clone, PartialEq)]
 pub struct InitializeWlb {

@@ -1,0 +1,207 @@
+//! The coordinator's house-keeping: who is live, and what nobody else ends.
+//!
+//! `host_metrics.live` follows the host's lease, which `had` keeps: a daemon's absence alone is no death. Everything is
+//! done in bounded batches, and nothing is written that is so already.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pooldb::{Key, Table, Txn};
+use saga::SagaRecord;
+use tokio::time::Instant;
+use uuid::Uuid;
+use xenapi::{Error, Timestamp};
+
+use crate::api::auth::IDLE_LIMIT_S;
+use crate::app::{host::is_live, object, target, text, truth};
+use crate::edits::{self, Change, Object};
+use crate::records::{SessionRecord, decode};
+use crate::{Daemon, View, sagas, tasks};
+
+/// Pause between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// Rounds between two sweeps of sagas, tasks and sessions.
+const SWEEP: u32 = 15;
+/// A host whose lease was never seen gets this long for its first.
+const FIRST_LEASE: Duration = Duration::from_secs(30);
+/// Most deletions in one commit.
+const BATCH: usize = 50;
+/// Ended tasks are kept this long, seconds.
+const KEEP_TASKS_S: i64 = 24 * 3600;
+/// A pending task without a saga is its daemon's own; a daemon that answers gets this long to end it, seconds.
+const TASK_GRACE_S: i64 = 60;
+
+/// Keeps house while this host coordinates.
+pub async fn run(daemon: Arc<Daemon>) {
+    let mut seen = Seen::default();
+    let mut round = 0;
+    let mut own_tasks_swept = false;
+    let started = daemon.now();
+    loop {
+        if !daemon.is_without_quorum() {
+            let view = daemon.view().await;
+            if !own_tasks_swept {
+                own_tasks_swept = fail_own_tasks(&daemon, &view, started).await;
+            }
+            if daemon.is_coordinator() {
+                if daemon.backend().etcd().is_some() {
+                    liveness(&daemon, &view, &mut seen).await;
+                }
+                if round % SWEEP == 0 {
+                    sweep(&daemon, &view, &mut seen).await;
+                }
+                round += 1;
+            } else {
+                seen = Seen::default();
+                round = 0;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ROUND) => {}
+            () = daemon.stopping() => return,
+        }
+    }
+}
+
+/// What this coordinator has watched since it became one.
+#[derive(Debug, Default)]
+struct Seen {
+    leased: BTreeSet<Uuid>,
+    without: HashMap<Uuid, Instant>,
+    ended: HashMap<Uuid, Instant>,
+}
+
+async fn liveness(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
+    let leases: BTreeSet<Uuid> =
+        view.table(Table::HostLease).filter_map(|i| i.key.uuid()).collect();
+    for host in view.records("host") {
+        let id = host.uuid();
+        let Some(metrics) = target(host, "metrics").and_then(|m| view.record("host_metrics", m))
+        else {
+            continue;
+        };
+        let shown = truth(metrics, "live");
+        let live = if leases.contains(&id) {
+            seen.leased.insert(id);
+            seen.without.remove(&id);
+            true
+        } else {
+            let since = seen.without.entry(id).or_insert_with(Instant::now);
+            let never = !seen.leased.contains(&id);
+            // Its own daemon answers, so only `had` is missing.
+            let answers = id == daemon.host();
+            if (never || answers) && since.elapsed() < FIRST_LEASE { shown } else { answers }
+        };
+        if live == shown {
+            continue;
+        }
+        let mut change = Change::new();
+        change.set(object(metrics), "live", live);
+        change.set(object(metrics), "last_updated", Timestamp(daemon.now()));
+        match edits::commit(daemon, &change).await {
+            Ok(_) if live => {
+                tracing::info!(host = %id, name = text(host, "name_label"), "host is live")
+            }
+            Ok(_) => {
+                tracing::warn!(host = %id, name = text(host, "name_label"), "host is not live: its lease has ended")
+            }
+            Err(error) => tracing::warn!(%error, "a host's liveness could not be recorded"),
+        }
+    }
+}
+
+fn tasks_with_sagas(view: &View) -> BTreeSet<Uuid> {
+    view.table(Table::Saga)
+        .filter_map(|item| decode::<SagaRecord>(item.raw()?).ok())
+        .filter_map(|record| {
+            serde_json::from_value::<Uuid>(record.params.get("face")?.get("task")?.clone()).ok()
+        })
+        .collect()
+}
+
+fn is_open(task: &xenapi::Record) -> bool {
+    matches!(text(task, "status"), "pending" | "cancelling")
+}
+
+/// At start: tasks that a former run of this daemon left without a saga behind them.
+async fn fail_own_tasks(daemon: &Arc<Daemon>, view: &View, started: i64) -> bool {
+    let worked_on = tasks_with_sagas(view);
+    let mut change = Change::new();
+    for task in view.records(tasks::TASK).filter(|t| is_open(t)).take(BATCH) {
+        let created = task.get_by_name("created").and_then(xenapi::Value::as_time);
+        let old = created.is_none_or(|c| c.0 < started);
+        let ours = target(task, "resident_on") == Some(daemon.host());
+        // Tasks made by a client belong to it.
+        let by_daemon = text(task, "name_label").contains('.');
+        if ours && old && by_daemon && !worked_on.contains(&task.uuid()) {
+            lost(&mut change, daemon, task.uuid());
+        }
+    }
+    edits::commit(daemon, &change).await.is_ok()
+}
+
+fn lost(change: &mut Change, daemon: &Daemon, task: Uuid) {
+    let error = Error::new(
+        "INTERNAL_ERROR",
+        ["the host's daemon ended while it worked on this; look at the object before trying again"],
+    );
+    tasks::ending(change, daemon, task, &Err(error));
+}
+
+async fn sweep(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
+    let now = daemon.now();
+    let mut change = Change::new();
+    let worked_on = tasks_with_sagas(view);
+    for task in view.records(tasks::TASK).take(10_000) {
+        let host = target(task, "resident_on");
+        if is_open(task) {
+            let gone = host.is_some_and(|h| !is_live(view, h) && h != daemon.host());
+            let created = task.get_by_name("created").and_then(xenapi::Value::as_time);
+            let old = created.is_none_or(|c| c.0 < now - TASK_GRACE_S);
+            if gone && old && !worked_on.contains(&task.uuid()) && change.len() < BATCH {
+                lost(&mut change, daemon, task.uuid());
+            }
+        } else {
+            let finished = task.get_by_name("finished").and_then(xenapi::Value::as_time);
+            if finished.is_some_and(|f| f.0 > 0 && f.0 < now - KEEP_TASKS_S) && change.len() < BATCH
+            {
+                change.delete(Object::new(tasks::TASK, task.uuid()));
+            }
+        }
+    }
+    if let Err(error) = edits::commit(daemon, &change).await {
+        tracing::debug!(%error, "tasks not swept");
+    }
+    let keep = Duration::from_secs(u64::try_from(sagas::KEEP_ENDED_S).unwrap_or(0));
+    let mut goes: Vec<Key> = Vec::new();
+    let mut still = HashMap::new();
+    for item in view.table(Table::Saga) {
+        let Some(record) = item.raw().and_then(|b| decode::<SagaRecord>(b).ok()) else { continue };
+        if !record.has_ended() || record.state == saga::SagaState::Stuck {
+            continue;
+        }
+        let since = seen.ended.get(&record.id).copied().unwrap_or_else(Instant::now);
+        still.insert(record.id, since);
+        if since.elapsed() >= keep {
+            goes.push(item.key.clone());
+        }
+    }
+    seen.ended = still;
+    for item in view.table(Table::Session) {
+        let idle = item
+            .raw()
+            .and_then(|b| decode::<SessionRecord>(b).ok())
+            .is_some_and(|s| s.last_active < now - IDLE_LIMIT_S);
+        if idle {
+            goes.push(item.key.clone());
+        }
+    }
+    for batch in goes.chunks(BATCH).take(10) {
+        let txn = batch.iter().fold(Txn::new(), |txn, key| txn.delete(key.clone()));
+        if let Err(error) = daemon.commit(txn).await {
+            tracing::debug!(%error, "ended sagas and idle sessions not swept");
+            return;
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What this host tells the others, how it reaches the database, and what its helpers are told: its member record, the
+//! endpoints, `had`'s lease, its etcd unit, its repositories.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::had::LeaseConfig;
+use pooldb::{Key, Table, Txn};
+use uuid::Uuid;
+use xenapi::Timestamp;
+
+use crate::api::Caller;
+use crate::app::{number, target, truth};
+use crate::backend::Backend;
+use crate::edits::{self, Change, Object};
+use crate::first_start::{SCHEMA, VERSION};
+use crate::founding::plan_key;
+use crate::identity::Home;
+use crate::pki;
+use crate::records::{HostLease, Member, VoterPlan, decode, encode};
+use crate::{Daemon, View, sagas, voter_unit};
+
+/// Everything is looked at again this often, and at each change of the database.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Longest wait for one repository.
+const PLUG_LIMIT: Duration = Duration::from_secs(60);
+/// Least pause between two looks: a busy database must not make this loop busy.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The voter plan as the replica has it.
+pub fn plan(view: &View) -> VoterPlan {
+    view.get(&plan_key()).and_then(|i| decode(i.raw()?).ok()).unwrap_or_default()
+}
+
+/// What a member tells of itself.
+pub fn member(view: &View, host: Uuid) -> Option<Member> {
+    decode(view.find(Table::HostAgent, &host.to_string())?.raw()?).ok()
+}
+
+/// Keeps all of it true until the daemon stops.
+pub async fn run(daemon: Arc<Daemon>) {
+    let mut changed = daemon.store().replica().changed();
+    let mut told_had: Option<LeaseConfig> = None;
+    let mut greeted = false;
+    let mut plugged = BTreeSet::new();
+    loop {
+        // An old replica says nothing about what should be now.
+        if !daemon.is_without_quorum() {
+            let view = daemon.view().await;
+            if view.record("host", daemon.host()).is_some() {
+                tell(&daemon, &view).await;
+                if !greeted {
+                    greeted = greet(&daemon, &view).await;
+                }
+                plug(&daemon, &view, &mut plugged).await;
+                if let Backend::Etcd(etcd) = daemon.backend() {
+                    endpoints(&daemon, &etcd, &view).await;
+                    unit(&daemon, &view);
+                }
+            }
+        }
+        if daemon.backend().etcd().is_some() {
+            lease(&daemon, &mut told_had).await;
+        }
+        tokio::select! {
+            () = daemon.stopping() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = daemon.stopping() => return,
+        }
+    }
+}
+
+async fn tell(daemon: &Arc<Daemon>, view: &View) {
+    let config = daemon.config();
+    let known = member(view, daemon.host());
+    let wanted = Member {
+        address: config.host.address.clone(),
+        api_port: config.api.listen.port(),
+        etcd_client_url: config.etcd_client_url(),
+        etcd_peer_url: config.etcd_peer_url(),
+        boot_id: daemon.boot_id().to_owned(),
+        schema: SCHEMA,
+        software: VERSION.to_owned(),
+        unknown: known.as_ref().map(|m| m.unknown.clone()).unwrap_or_default(),
+    };
+    if known.as_ref() == Some(&wanted) {
+        return;
+    }
+    let key = Key::new(Table::HostAgent, daemon.host().to_string());
+    let exists = Key::record("host", daemon.host());
+    let txn = Txn::new().exists(exists).put(key, encode(&wanted));
+    if let Err(error) = daemon.commit(txn).await {
+        tracing::warn!(%error, "this host's member record could not be written");
+    }
+}
+
+/// Once per start: facts that may have changed while this host was away.
+async fn greet(daemon: &Arc<Daemon>, view: &View) -> bool {
+    let metrics = view.record("host", daemon.host()).and_then(|h| target(h, "metrics"));
+    let Some(record) = metrics.and_then(|m| view.record("host_metrics", m)) else { return true };
+    let mut change = Change::new();
+    let object = Object::new("host_metrics", record.uuid());
+    let memory = host::facts::memory().map(|m| i64::try_from(m.total_bytes).unwrap_or(i64::MAX));
+    if let Ok(memory) = memory
+        && memory != number(record, "memory_total")
+    {
+        change.set(object, "memory_total", memory);
+    }
+    if daemon.backend().etcd().is_none() && !truth(record, "live") {
+        change.set(object, "live", true);
+    }
+    change.set(object, "last_updated", Timestamp(daemon.now()));
+    edits::commit(daemon, &change).await.is_ok()
+}
+
+/// Repositories of this host that are not plugged get plugged: all at its start, shared ones also when another host has
+/// just made them. Each is tried once, so that an administrator can unplug it.
+async fn plug(daemon: &Arc<Daemon>, view: &View, tried: &mut BTreeSet<Uuid>) {
+    let caller = Caller {
+        user: "root".to_owned(),
+        role: datamodel::Role::Internal,
+        origin: "this host".to_owned(),
+        session: None,
+        member: None,
+    };
+    let starting = tried.is_empty();
+    // Nobody's uuid: from now on this is no start any more.
+    tried.insert(Uuid::nil());
+    for pbd in view.referrers("PBD", "host", daemon.host()) {
+        let Some(record) = view.record("PBD", pbd) else { continue };
+        let sr = target(record, "SR").and_then(|sr| view.record("SR", sr));
+        let shared = sr.is_some_and(|sr| truth(sr, "shared"));
+        if !tried.insert(pbd) || truth(record, "currently_attached") || !(shared || starting) {
+            continue;
+        }
+        let plan = sagas::Plan {
+            kind: "pbd_plug",
+            owner: daemon.host(),
+            label: "PBD.plug",
+            busy: vec![],
+            args: serde_json::json!({ "pbd": pbd }),
+            change: Change::new(),
+        };
+        match sagas::begin(daemon, &caller, None, plan).await {
+            Ok(saga) => {
+                let daemon = daemon.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = sagas::wait(&daemon, saga, PLUG_LIMIT).await {
+                        tracing::warn!(%pbd, %error, "a repository could not be plugged");
+                    }
+                });
+            }
+            Err(error) => {
+                tried.remove(&pbd);
+                tracing::warn!(%pbd, %error, "a repository could not be plugged yet");
+            }
+        }
+    }
+}
+
+/// Follows the voters: the clients, `host.json`.
+async fn endpoints(daemon: &Arc<Daemon>, etcd: &pooldb::EtcdDb, view: &View) {
+    let own = daemon.config().etcd_client_url();
+    let mut urls: Vec<String> = plan(view)
+        .members
+        .iter()
+        .filter(|(_, slot)| !slot.learner)
+        .filter_map(|(host, _)| Some(member(view, *host)?.etcd_client_url))
+        .collect();
+    if urls.is_empty() {
+        return;
+    }
+    urls.sort_by_key(|url| (*url != own, url.clone()));
+    let present = etcd.endpoint_urls();
+    let same = present.iter().collect::<BTreeSet<_>>() == urls.iter().collect();
+    if !same {
+        tracing::info!(?urls, "the pool's voters");
+        if let Err(error) = etcd.set_endpoints(&urls).await {
+            tracing::warn!(%error, "the database's endpoints could not be changed");
+            return;
+        }
+    }
+    let mut identity = daemon.identity();
+    let epoch = view.pool_epoch().unwrap_or(identity.epoch);
+    let Home::Etcd { endpoints, cluster_id } = &identity.home else { return };
+    if *endpoints != urls || epoch != identity.epoch {
+        identity.home = Home::Etcd { endpoints: urls, cluster_id: *cluster_id };
+        identity.epoch = epoch;
+        if let Err(error) = daemon.set_identity(identity) {
+            tracing::warn!(%error, "host.json could not be written");
+        }
+    }
+}
+
+fn unit(daemon: &Arc<Daemon>, view: &View) {
+    let plan = plan(view);
+    if plan.members.is_empty() {
+        return;
+    }
+    let host = daemon.host();
+    let slot = plan.members.get(&host);
+    match voter_unit::follow(daemon.config(), host, daemon.identity().pool, slot) {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::info!(votes = slot.is_some(), "this host's place among the voters changed")
+        }
+        Err(error) => tracing::warn!(%error, "the etcd unit's spec could not be written"),
+    }
+}
+
+async fn lease(daemon: &Arc<Daemon>, told: &mut Option<LeaseConfig>) {
+    let identity = daemon.identity();
+    let Home::Etcd { endpoints, cluster_id } = identity.home else { return };
+    let key = Key::new(Table::HostLease, identity.host.to_string()).path();
+    let value = encode(&HostLease {
+        boot_id: daemon.boot_id().to_owned(),
+        unknown: serde_json::Map::new(),
+    });
+    let tls = daemon.config().tls_dir();
+    let mut wanted = LeaseConfig::new(identity.host, endpoints, &key, &value).with_tls(
+        tls.join(pki::CA_FILE),
+        tls.join(pki::CERT_FILE),
+        tls.join(pki::KEY_FILE),
+    );
+    wanted.cluster_id = cluster_id.map(|id| id.to_string());
+    if told.as_ref() == Some(&wanted) {
+        return;
+    }
+    match daemon.had().lease_configure(&wanted).await {
+        Ok(()) => *told = Some(wanted),
+        Err(error) => tracing::warn!(%error, "holdfast-had was not told of its lease yet"),
+    }
+}
