@@ -64,7 +64,7 @@ enum Command {
         #[arg(last = true, required = true)]
         argv: Vec<String>,
     },
-    /// Run a command on the lab network, in no host; `HOLDFAST_HOSTS` and `XE_PASSWORD` are set.
+    /// Run a command on the lab network, in no host; `HOLDFAST_HOSTS`, `XE_PASSWORD` and `XE_CA` are set.
     Client {
         /// The command and its arguments.
         #[arg(last = true, required = true)]

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroup::Tree;
-use crate::init::supervisor::PATH;
+use crate::init::supervisor::{HOME, PATH};
 use crate::layout::Layout;
 use crate::network::CLIENT;
 use crate::process::command;
@@ -56,7 +56,7 @@ pub fn exec(layout: &Layout, host: &str, argv: &[String]) -> Result<u8> {
         .args(["enter", "--"])
         .args(argv)
         .env("PATH", PATH)
-        .env("HOME", "/root")
+        .env("HOME", HOME)
         .status()
         .context("starting a process inside the host")?;
     Ok(code(status))
@@ -84,6 +84,7 @@ pub fn client(layout: &Layout, argv: &[String]) -> Result<u8> {
         .env("PATH", format!("{}:{path}", lab.bin_dir.display()))
         .env("HOLDFAST_HOSTS", hosts.join(","))
         .env("XE_PASSWORD", &lab.password)
+        .envs(Some(layout.ca()).filter(|ca| ca.exists()).map(|ca| ("XE_CA", ca)))
         .exec();
     Err(error).with_context(|| format!("running {program}"))
 }

@@ -96,6 +96,7 @@ pub fn host_make(layout: &Layout, lab: &Lab, host: &LabHost) -> Result<()> {
         "var/log/lab",
         "var/log/libvirt/qemu",
         "var/cache/libvirt/qemu",
+        "var/root",
         "var/tmp",
     ] {
         make(&disk.join(sub))?;

@@ -60,6 +60,11 @@ impl Layout {
         self.run().join("faults.json")
     }
 
+    /// The certificate authority of the lab's pool (of each host, if they form none): what clients should trust.
+    pub fn ca(&self) -> PathBuf {
+        self.run().join("ca.pem")
+    }
+
     /// The event log, one JSON object per line.
     pub fn events_file(&self) -> PathBuf {
         self.run().join("events.jsonl")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,6 +26,8 @@ pub struct Status {
     pub name: String,
     /// Password of the pool's `root`.
     pub password: String,
+    /// File with the certificate authority that the APIs' certificates are signed by.
+    pub ca: PathBuf,
     /// The hosts, `h1` first.
     pub hosts: Vec<HostStatus>,
     /// Faults that concern no single host.
@@ -72,6 +75,7 @@ pub fn gather(layout: &Layout) -> Result<Status> {
     Ok(Status {
         name: layout.name().to_owned(),
         password: lab.password.clone(),
+        ca: layout.ca(),
         hosts,
         faults: fault_texts(&faults, "-"),
     })
@@ -149,7 +153,12 @@ fn role(layout: &Layout, host: &LabHost) -> &'static str {
 
 /// The status for people.
 pub fn text(status: &Status) -> String {
-    let mut out = format!("lab {}, root's password {}\n\n", status.name, status.password);
+    let mut out = format!(
+        "lab {}, root's password {}, certificate authority {}\n\n",
+        status.name,
+        status.password,
+        status.ca.display()
+    );
     let _ = writeln!(
         out,
         "{:<5} {:<9} {:<12} {:<16} {:<11} {:<38} units, faults",

@@ -143,6 +143,7 @@ pub fn up(layout: &Layout, options: &Options) -> Result<Lab> {
             pool::form(layout, &lab, &report)?;
             pool::storage_make(layout, &lab, &report)?;
         }
+        pool::authorities_keep(layout, &lab)?;
     }
     events.add("-", "up done");
     report.step("the lab is up");

@@ -39,6 +39,9 @@ const LOGS: &str = "/var/log/lab";
 /// What a unit finds in PATH.
 pub const PATH: &str = "/run/lab-bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// root's home inside a host: the host's own, not the machine's.
+pub const HOME: &str = "/var/root";
+
 #[derive(Debug)]
 struct Unit {
     spec: UnitSpec,
@@ -253,7 +256,7 @@ fn spawn(spec: &UnitSpec) -> Result<u32> {
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
-        .env("HOME", "/root")
+        .env("HOME", HOME)
         .env("LANG", "C.UTF-8")
         .envs(spec.env.iter().map(|(k, v)| (k, v)))
         .current_dir("/")

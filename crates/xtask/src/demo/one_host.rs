@@ -137,9 +137,12 @@ impl OneHost {
     }
 
     /// Over the network, as the pool's root: the unix socket is for the machine's root only.
-    fn login(&self) -> [String; 6] {
-        let file = self.dir.join("login").display().to_string();
-        ["-s", "127.0.0.1", "-p", &self.port.to_string(), "-pwf", &file].map(str::to_owned)
+    fn login(&self) -> [String; 8] {
+        let at = |name: &str| self.dir.join(name).display().to_string();
+        // Not what this user learned of an earlier demo on the same address.
+        let (ca, login) = (at("state/tls/ca.pem"), at("login"));
+        ["-s", "127.0.0.1", "-p", &self.port.to_string(), "--ca", &ca, "-pwf", &login]
+            .map(str::to_owned)
     }
 
     fn xe_shown(&self) -> String {
@@ -180,6 +183,7 @@ impl OneHost {
 /// Reads how far the guest has counted from its disk, while it runs.
 fn count(directory: &Path, vdi: &str) -> Option<u64> {
     const BLOCK_BYTES: u64 = 4096;
+    let first = COUNTER_START_BYTES / BLOCK_BYTES;
     let out = directory.join("../block");
     let _ = fs::remove_file(&out);
     let file = fs::read_dir(directory).ok()?.flatten().map(|e| e.path()).find(|p| {
@@ -188,7 +192,8 @@ fn count(directory: &Path, vdi: &str) -> Option<u64> {
     })?;
     let status = Command::new("qemu-img")
         .args(["dd", "-U", "-f", "qcow2", "-O", "raw", &format!("bs={BLOCK_BYTES}")])
-        .args(["count=1", &format!("skip={}", COUNTER_START_BYTES / BLOCK_BYTES)])
+        // Its `count` counts from the start of the input, skipped blocks included.
+        .args([format!("count={}", first + 1), format!("skip={first}")])
         .arg(format!("if={}", file.display()))
         .arg(format!("of={}", out.display()))
         .stdin(Stdio::null())
