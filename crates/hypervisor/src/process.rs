@@ -4,7 +4,7 @@
 //! the file is only a hint: the answer is a process whose command line says that it is this guest.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use uuid::Uuid;
@@ -31,7 +31,13 @@ pub fn all() -> Vec<(i32, Uuid)> {
 
 /// Whether process `pid` has the very file open that `path` names now. [`None`] if that can't be told.
 pub fn has_open(pid: i32, path: &Path) -> Option<bool> {
-    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    // A block device is the same through whatever node: libvirt gives QEMU a /dev of its own.
+    let identity = |path: &Path| {
+        fs::metadata(path).map(|file| {
+            let block = file.file_type().is_block_device();
+            if block { (file.rdev(), 0) } else { (file.dev(), file.ino()) }
+        })
+    };
     let wanted = match identity(path) {
         Ok(wanted) => wanted,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
@@ -76,6 +82,19 @@ mod tests {
         fs::create_dir_all(&dir).expect("a directory");
         let line: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
         fs::write(dir.join("cmdline"), line).expect("a file");
+    }
+
+    #[test]
+    fn an_open_file_is_known_by_what_it_is_and_not_by_its_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (name, other) = (dir.path().join("name"), dir.path().join("other"));
+        let me = i32::try_from(std::process::id()).expect("a pid");
+        let _open = fs::File::create(&name).expect("a file");
+        assert_eq!(has_open(me, &name), Some(true));
+        fs::rename(&name, &other).expect("renamed");
+        assert_eq!((has_open(me, &name), has_open(me, &other)), (Some(false), Some(true)));
+        fs::write(&name, "another file").expect("a file");
+        assert_eq!(has_open(me, &name), Some(false));
     }
 
     #[test]
