@@ -19,6 +19,12 @@ pub struct Placement {
     /// The other host of a migration in progress: recovery then needs both proved stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrating_to: Option<Uuid>,
+    /// Generation of the run on the other host, while it arrives there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incoming: Option<u64>,
+    /// Highest generation ever given out for this VM: a migration that failed has used one up.
+    #[serde(default)]
+    pub issued: u64,
     /// Boot of `host` that the run belongs to.
     #[serde(default)]
     pub boot_id: String,
@@ -28,6 +34,13 @@ pub struct Placement {
     pub since: i64,
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+impl Placement {
+    /// The next generation nobody has had.
+    pub fn next_generation(&self) -> u64 {
+        self.generation.max(self.issued) + 1
+    }
 }
 
 /// Memory that is spoken for on one host.

@@ -543,10 +543,23 @@ impl Hypervisor for FakeHypervisor {
             _ => Duration::ZERO,
         };
         let target = self.migration_begin(spec, lasts)?;
-        if !lasts.is_zero() {
-            tokio::time::sleep(lasts.min(limit)).await;
-        }
-        let outcome = self.migration_finish(spec.vm, &target, lasts <= limit);
+        // Like libvirt's, a migration goes on when the daemon that asked for it dies.
+        let (moving, vm) =
+            (Self { world: Arc::clone(&self.world), host: self.host.clone() }, spec.vm);
+        let finish = async move {
+            if !lasts.is_zero() {
+                tokio::time::sleep(lasts.min(limit)).await;
+            }
+            moving.migration_finish(vm, &target, lasts <= limit)
+        };
+        let outcome = match self.world.runtime() {
+            Some(runtime) => match runtime.spawn(finish).await {
+                Ok(outcome) => outcome,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Err(self.timeout(Operation::Migrate, Some(vm))),
+            },
+            None => finish.await,
+        };
         if effect == Some(Effect::LoseReply) {
             tokio::time::sleep(limit).await;
             return Err(self.timeout(Operation::Migrate, Some(spec.vm)));

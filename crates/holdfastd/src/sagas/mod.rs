@@ -61,6 +61,12 @@ struct Params<A> {
     args: A,
 }
 
+/// What a saga reads of its own parameters; one without a face has no task of its own.
+#[derive(Debug, Serialize, Deserialize)]
+struct Args<A> {
+    args: A,
+}
+
 /// What a saga gives back to the call that started it, left by a step under [`RESULT`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,7 +99,7 @@ impl Output {
 /// # Errors
 /// If they don't have the shape of `A`.
 pub fn args<A: DeserializeOwned>(state: &State) -> Result<A, StepError> {
-    state.params::<Params<A>>().map(|p| p.args)
+    state.params::<Args<A>>().map(|p| p.args)
 }
 
 /// The visible side of a running saga.
@@ -237,6 +243,28 @@ pub async fn begin(
         spawn(daemon, record, revision);
     }
     Ok(id)
+}
+
+/// Adds a saga without a task to a change: another host's part of the work that the change begins. It runs when its
+/// owner sees it, and ends on its own; whoever needs it reads its record.
+pub fn assist(
+    change: &mut Change,
+    id: Uuid,
+    kind: &'static str,
+    owner: Uuid,
+    args: serde_json::Value,
+) {
+    let def = definitions().get(kind).expect("a plan names a saga that exists");
+    let params = serde_json::to_value(Args { args }).expect("parameters are plain JSON");
+    let record = def.record(id, owner, params);
+    let bytes = serde_json::to_vec(&record).expect("a saga's record is plain JSON");
+    change.guard(Guard::Absent(key(id)));
+    change.put(key(id), bytes.into());
+}
+
+/// Adds the removal of an ended saga's record.
+pub fn remove(change: &mut Change, saga: Uuid) {
+    change.remove(key(saga));
 }
 
 /// Waits for the end of a saga, wherever it runs, and gives its result. A synchronous call's saga is removed afterwards.

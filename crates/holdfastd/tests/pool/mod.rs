@@ -56,10 +56,15 @@ pub struct Host {
     /// This host's own way to the database, to be cut off.
     pub db: MemoryDb,
     loops: Vec<tokio::task::JoinHandle<()>>,
+    /// Its own threads, if its daemon is to be killed.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
         self.daemon.stop();
         for task in &self.loops {
             task.abort();
@@ -92,6 +97,89 @@ impl Pool {
             hosts.push(host);
         }
         Self { hosts, world, storage, db, dir }
+    }
+
+    /// A pool whose daemons do everything the real ones do with guests, each on threads of its own, so that
+    /// [`Pool::kill`] ends one as `kill -9` does: wherever it stands, with no more said.
+    pub async fn mortal(count: usize) -> Self {
+        let mut pool = Self::idle(count).await;
+        for number in 0..count {
+            pool.revive(number).await;
+        }
+        pool
+    }
+
+    /// Ends a host's daemon on the spot. Its guests, its registry and the database know nothing of it.
+    pub fn kill(&mut self, number: usize) {
+        if let Some(runtime) = self.hosts[number].runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Starts a new daemon on a host, in the order of the real program.
+    pub async fn revive(&mut self, number: usize) {
+        self.revive_in(number, None).await;
+    }
+
+    /// A power cut and the next boot: guests and registry are gone, the daemon starts under a new boot id.
+    pub async fn power_cycle(&mut self, number: usize, boot_id: &str) {
+        self.kill(number);
+        let name = self.hosts[number].name.clone();
+        self.world.power_off(&name);
+        self.hosts[number].had.guests.lock().expect("not poisoned").clear();
+        self.world.power_on(&name);
+        self.revive_in(number, Some(boot_id)).await;
+    }
+
+    async fn revive_in(&mut self, number: usize, boot_id: Option<&str>) {
+        self.kill(number);
+        let old = &self.hosts[number];
+        let (config, identity, tls) =
+            (old.daemon.config().clone(), old.daemon.identity(), old.daemon.tls());
+        let boot = boot_id.unwrap_or(old.daemon.boot_id()).to_owned();
+        let doors = Doors {
+            hypervisor: self.world.host(&old.name, &config.host.address),
+            drivers: old.daemon.drivers().clone(),
+            had: old.had.clone(),
+            networks: Arc::new(NoBridges),
+            clock: Arc::new(holdfastd::clock::SystemClock),
+        };
+        let own = self.db.for_host();
+        let (db, key) = (Arc::new(own.clone()), PoolKey::generate());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let booted = runtime.spawn(async move {
+            let store = Store::new(db, Replica::new());
+            store.read_linearizable(PATIENCE).await.expect("the database in memory answers");
+            let daemon = Daemon::new(config, identity, boot, key, tls, store, doors);
+            holdfastd::reconcilers::guests::first_pass(&daemon).await;
+            holdfastd::tasks::fail_orphans(&daemon).await.expect("orphans are failed");
+            tokio::spawn(holdfastd::sagas::follow(daemon.clone()));
+            tokio::spawn(holdfastd::reconcilers::guests::run(daemon.clone()));
+            daemon
+        });
+        let host = &mut self.hosts[number];
+        host.daemon = booted.await.expect("the daemon starts");
+        host.db = own;
+        host.runtime = Some(runtime);
+    }
+
+    /// Waits until nothing is left behind.
+    ///
+    /// # Panics
+    /// With what is, when patience ends.
+    pub async fn comes_to_rest(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            if self.left_behind().await.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.is_clean().await;
     }
 
     /// The first host.
@@ -364,7 +452,7 @@ impl Host {
             unknown: serde_json::Map::new(),
         };
         let own = db.for_host();
-        let had = Arc::new(FakeHad::default());
+        let had = Arc::new(FakeHad::on(world, name));
         let drivers = storage::DriverSet::of([
             storage.driver(name, "file") as Arc<dyn SrDriver>,
             storage.driver(name, "iso"),
@@ -387,7 +475,7 @@ impl Host {
             store,
             doors,
         );
-        Self { name: name.to_owned(), uuid, daemon, had, db: own, loops: Vec::new() }
+        Self { name: name.to_owned(), uuid, daemon, had, db: own, loops: Vec::new(), runtime: None }
     }
 
     fn following(mut self) -> Self {
@@ -446,8 +534,16 @@ impl Host {
     pub async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Error> {
         let mut all = vec![Value::from("")];
         all.extend(params);
-        let peer = Peer::Local { uid: 0 };
-        match api::call(&self.daemon, &peer, &Text::from(method), all).await? {
+        let (daemon, method) = (self.daemon.clone(), Text::from(method));
+        let answer = async move { api::call(&daemon, &Peer::Local { uid: 0 }, &method, all).await };
+        let answer = match &self.runtime {
+            None => answer.await,
+            Some(runtime) => match runtime.spawn(answer).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::new("INTERNAL_ERROR", ["the daemon was killed"])),
+            },
+        };
+        match answer? {
             api::Outcome::Value(value) => Ok(value),
             api::Outcome::Records(records) => Ok(Value::Set(
                 records.map(|record| Value::Record(Arc::new(record.to_record()))).collect(),
@@ -531,16 +627,28 @@ pub fn uuid_of(value: &Value) -> Uuid {
 }
 
 /// A registry of guests in memory, with the rules of the real one that matter to callers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FakeHad {
+    world: Arc<World>,
+    host: String,
     guests: Mutex<BTreeMap<Uuid, GuestProcess>>,
     refuse: AtomicU64,
 }
 
 impl FakeHad {
+    fn on(world: &Arc<World>, host: &str) -> Self {
+        let (guests, refuse) = (Mutex::default(), AtomicU64::new(0));
+        Self { world: world.clone(), host: host.to_owned(), guests, refuse }
+    }
+
     /// Everything registered.
     pub fn guests(&self) -> Vec<GuestProcess> {
         self.guests.lock().expect("not poisoned").values().cloned().collect()
+    }
+
+    /// The registry's file was lost.
+    pub fn forget_all(&self) {
+        self.guests.lock().expect("not poisoned").clear();
     }
 
     /// The next `times` registrations fail.
@@ -577,7 +685,8 @@ impl Registry for FakeHad {
         }
     }
     async fn list(&self) -> Result<Vec<Guest>, HadError> {
-        Ok(self.guests().into_iter().map(|process| Guest { process, alive: true }).collect())
+        let alive = |g: &GuestProcess| self.world.process_of(&self.host, g.vm) == Some(g.pid);
+        Ok(self.guests().into_iter().map(|g| Guest { alive: alive(&g), process: g }).collect())
     }
     async fn status(&self) -> Result<Status, HadError> {
         Err(HadError::Malformed("the fake has no status".to_owned()))

@@ -192,12 +192,15 @@ pub(super) struct State {
 #[derive(Debug)]
 pub struct World {
     state: Mutex<State>,
+    /// Where this world lives on while daemons that use it come and go.
+    runtime: Option<tokio::runtime::Handle>,
 }
 
 impl World {
     /// An empty world: all paths shared by all hosts, QEMU's image locks in force, a broken law panics.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
+            runtime: tokio::runtime::Handle::try_current().ok(),
             state: Mutex::new(State {
                 hosts: BTreeMap::new(),
                 saved: BTreeMap::new(),
@@ -237,6 +240,15 @@ impl World {
     /// From now on only paths below the prefixes given here are the same file on all hosts.
     pub fn share(&self, prefix: impl Into<PathBuf>) {
         self.lock().shared.push(prefix.into());
+    }
+
+    pub(super) fn runtime(&self) -> Option<&tokio::runtime::Handle> {
+        self.runtime.as_ref()
+    }
+
+    /// Which process the VM's domain on `host` has.
+    pub fn process_of(&self, host: &str, vm: Uuid) -> Option<i32> {
+        self.lock().hosts.get(host)?.domains.get(&vm).map(|domain| domain.pid)
     }
 
     /// Turns QEMU's image locks on or off; off is what block devices and a careless NFS server give.

@@ -74,11 +74,13 @@ pub(crate) fn take(
             ),
         });
     }
-    let generation = before.as_ref().map_or(0, |p| p.generation) + 1;
+    let generation = before.as_ref().map_or(1, Placement::next_generation);
     let record = Placement {
         generation,
         host: Some(claim.host),
         migrating_to: None,
+        incoming: None,
+        issued: generation,
         boot_id: claim.boot_id.clone(),
         epoch: view.pool_epoch().unwrap_or(1),
         since: claim.now,
@@ -89,6 +91,78 @@ pub(crate) fn take(
     reserve(view, change, claim);
     take_disks(view, change, claim, generation, disks)?;
     Ok(generation)
+}
+
+/// Adds the beginning of a migration to `claim.host` to `change`: the placement names both hosts and both generations,
+/// and the target's memory is reserved. Returns the generations of the run here and of the run to come.
+///
+/// # Errors
+/// [`Refusal::NotAllowed`] if the VM is not placed on `from` alone.
+pub(crate) fn begin_move(
+    view: &View,
+    change: &mut Change,
+    claim: &Claim,
+    from: Uuid,
+) -> Result<(u64, u64), Refusal> {
+    let before = placement(view, claim.vm)
+        .filter(|p| p.host == Some(from) && p.migrating_to.is_none())
+        .ok_or_else(|| Refusal::NotAllowed {
+            reason: "the VM is not placed on one host alone; look again in a moment".to_owned(),
+        })?;
+    let (generation, incoming) = (before.generation, before.next_generation());
+    let moving = Placement {
+        migrating_to: Some(claim.host),
+        incoming: Some(incoming),
+        issued: incoming,
+        ..before
+    };
+    change.guard(unchanged(view, placement_key(claim.vm)));
+    change.put(placement_key(claim.vm), encode(&moving));
+    reserve(view, change, claim);
+    Ok((generation, incoming))
+}
+
+/// Adds the success of a migration: the placement names the target alone, the source's memory is free, and the disks
+/// that the VM holds are held on the target. Guarded by the placement as it is in `view`.
+pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: String, now: i64) {
+    let Some(before) = placement(view, vm) else { return };
+    let (Some(from), Some(to), Some(incoming)) =
+        (before.host, before.migrating_to, before.incoming)
+    else {
+        return;
+    };
+    let arrived = Placement {
+        generation: incoming,
+        host: Some(to),
+        migrating_to: None,
+        incoming: None,
+        boot_id,
+        since: now,
+        ..before
+    };
+    change.guard(unchanged(view, placement_key(vm)));
+    change.put(placement_key(vm), encode(&arrived));
+    unreserve(change, vm, from);
+    for vdi in held(view, vm) {
+        let lock = view.get(&lock_key(vdi)).and_then(|i| decode::<VdiLock>(i.raw()?).ok());
+        let Some(mut holder) = lock.and_then(|l| l.holders.get(&vm).cloned()) else { continue };
+        holder.host = to;
+        holder.generation = incoming;
+        if let Ok(value) = serde_json::to_value(&holder) {
+            change.doc(lock_key(vdi), DocEdit::Put { map: "holders", key: vm.to_string(), value });
+        }
+    }
+}
+
+/// Adds the failure of a migration: the placement names the source alone, the target's memory is free. Guarded by the
+/// placement as it is in `view`.
+pub(crate) fn cancel_move(view: &View, change: &mut Change, vm: Uuid) {
+    let Some(before) = placement(view, vm) else { return };
+    let Some(to) = before.migrating_to else { return };
+    let stays = Placement { migrating_to: None, incoming: None, ..before };
+    change.guard(unchanged(view, placement_key(vm)));
+    change.put(placement_key(vm), encode(&stays));
+    unreserve(change, vm, to);
 }
 
 /// Reserves the memory: the decision read this host's reservation, so the commit guards it.

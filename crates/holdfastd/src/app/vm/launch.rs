@@ -162,8 +162,8 @@ pub(crate) async fn placement_still_ours(
     })?;
     let placement: Option<Placement> = entry.and_then(|e| decode(&e.value).ok());
     let ours = placement.as_ref().is_some_and(|p| {
-        p.generation == generation
-            && (p.host == Some(daemon.host()) || p.migrating_to == Some(daemon.host()))
+        (p.generation == generation && p.host == Some(daemon.host()))
+            || (p.incoming == Some(generation) && p.migrating_to == Some(daemon.host()))
     });
     if ours {
         Ok(())
@@ -241,9 +241,14 @@ pub(crate) fn publish_resident(
     change.set(object, "power_state", power);
     change.set(object, "resident_on", reference(daemon.host()));
     change.set(object, "domid", i64::from(seen.pid.unwrap_or(1)));
+    publish_console(view, change, vm, &daemon.config().host.address);
+}
+
+/// The console's record, with the address of the host that shows it.
+pub(crate) fn publish_console(view: &View, change: &mut Change, vm: Uuid, address: &str) {
     let exists = view.referrers("console", "VM", vm).next();
     let console = exists.unwrap_or_else(random_uuid);
-    let location = format!("https://{}/console?uuid={console}", daemon.config().host.address);
+    let location = format!("https://{address}/console?uuid={console}");
     if exists.is_some() {
         change.set(Object::new("console", console), "location", location);
     } else {

@@ -6,6 +6,7 @@ mod create;
 pub(crate) mod duplicate;
 pub(crate) mod launch;
 mod memory;
+pub(crate) mod migrate;
 mod provision;
 pub(crate) mod questions;
 mod settings;
@@ -35,6 +36,8 @@ pub(super) async fn call(
         "start" | "start_on" => return start::start(daemon, message, call).await,
         "clone" | "copy" => return copy::call(daemon, message, call).await,
         "provision" => return provision::call(daemon, call).await,
+        "pool_migrate" => return migrate::pool_migrate(daemon, call).await,
+        "migrate_send" => return migrate::migrate_send(daemon, call).await,
         _ => {}
     }
     if let Some(answer) = memory::call(daemon, message, call).await {
@@ -51,7 +54,10 @@ pub(super) async fn call(
 
 /// Sagas of the class.
 pub(super) fn sagas() -> Vec<Def> {
-    vec![start::saga(), copy::saga(), create::saga(), memory::saga(), provision::saga()]
+    let mut all =
+        vec![start::saga(), copy::saga(), create::saga(), memory::saga(), provision::saga()];
+    all.extend(migrate::sagas());
+    all
 }
 
 /// Fields that may not change in every state.

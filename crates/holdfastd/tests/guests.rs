@@ -1,0 +1,244 @@
+//! Adoption and migration, with daemons that are killed wherever they stand.
+
+mod pool;
+
+use std::time::Duration;
+
+use driver_api::fake::hypervisor::{Effect, Fault, Operation};
+use holdfastd::edits::{self, Change, Object};
+use holdfastd::first_start::reference;
+use pool::Pool;
+use pooldb::Table;
+use uuid::Uuid;
+use xenapi::Value;
+
+const NO: Value = Value::Bool(false);
+
+async fn running_vm(pool: &Pool, label: &str) -> Uuid {
+    let sr = pool.shared_sr().await;
+    let (vm, _, _) = pool.vm_with_disk(label, sr).await;
+    pool.h1().ok("VM.start_on", vec![reference(vm), reference(pool.h1().uuid), NO, NO]).await;
+    vm
+}
+
+async fn set(pool: &Pool, vm: Uuid, field: &str, value: &str) {
+    let mut change = Change::new();
+    change.set(Object::new("VM", vm), field, value);
+    edits::commit(&pool.h1().daemon, &change).await.expect("commits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_powers_off_is_halted_and_gives_back_what_it_held() {
+    let pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    pool.hosts[1].daemon.catch_up().await;
+    pool.world.guest_powers_off("h1", vm);
+    pool.hosts[1].until("VM", vm, "power_state", "Halted").await;
+    pool.comes_to_rest().await;
+    assert_eq!(pool.h1().text("VM", vm, "power_state").await, "Halted");
+    assert_eq!(pool.h1().had.guests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_whose_owner_wants_it_started_again_is_started_again() {
+    let pool = Pool::mortal(1).await;
+    let vm = running_vm(&pool, "web").await;
+    set(&pool, vm, "actions_after_shutdown", "restart").await;
+    let before = pool.world.process_of("h1", vm);
+    pool.world.guest_powers_off("h1", vm);
+    let again = async {
+        while pool.world.process_of("h1", vm).is_none_or(|pid| Some(pid) == before) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(pool::PATIENCE, again).await.expect("it runs again");
+    pool.comes_to_rest().await;
+    pool.h1().until("VM", vm, "power_state", "Running").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_stopped_by_an_io_error_is_shown_paused() {
+    let pool = Pool::mortal(1).await;
+    let vm = running_vm(&pool, "web").await;
+    pool.world.guest_meets_io_error("h1", vm);
+    pool.h1().until("VM", vm, "power_state", "Paused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemons_restart_adopts_its_guests_without_touching_them() {
+    let mut pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    let before = pool.world.process_of("h1", vm);
+    pool.kill(0);
+    // Meanwhile the registry has lost the guest, and the records were made wrong.
+    pool.h1().had.forget_all();
+    let mut change = Change::new();
+    change.set(Object::new("VM", vm), "power_state", "Paused");
+    change.set(Object::new("VM", vm), "domid", 7);
+    edits::commit(&pool.hosts[1].daemon, &change).await.expect("commits");
+    pool.revive(0).await;
+    pool.h1().until("VM", vm, "power_state", "Running").await;
+    assert_eq!(pool.world.process_of("h1", vm), before);
+    assert_eq!(pool.h1().had.guests().len(), 1);
+    pool.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_no_record_allows_is_stopped_before_anything_starts() {
+    let mut pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    pool.kill(0);
+    // What a restored database or a forgotten host leaves: the placement says that it runs nowhere.
+    let view = pool.hosts[1].daemon.view().await;
+    let mut change = Change::new();
+    for item in view.table(Table::Placement).chain(view.table(Table::Reservation)) {
+        change.remove(item.key.clone());
+    }
+    for item in view.table(Table::VdiLock) {
+        change.remove(item.key.clone());
+    }
+    change.set(Object::new("VM", vm), "power_state", "Halted");
+    edits::commit(&pool.hosts[1].daemon, &change).await.expect("commits");
+    pool.revive(0).await;
+    assert_eq!(pool.world.process_of("h1", vm), None, "stopped before the daemon was up");
+    pool.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosts_new_boot_halts_the_guests_of_its_old_one() {
+    let mut pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    set(&pool, vm, "actions_after_shutdown", "restart").await;
+    pool.power_cycle(0, "second boot").await;
+    pool.h1().until("VM", vm, "power_state", "Halted").await;
+    pool.comes_to_rest().await;
+    let on = reference(pool.hosts[1].uuid);
+    pool.h1().ok("VM.start_on", vec![reference(vm), on, NO, NO]).await;
+    assert_eq!(pool.world.running_on(vm), ["h2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_hypervisor_disturbs_no_guest_and_no_record() {
+    let mut pool = Pool::mortal(1).await;
+    let vm = running_vm(&pool, "web").await;
+    pool.kill(0);
+    pool.world.set_hung("h1", true);
+    pool.revive(0).await;
+    assert_eq!(pool.h1().text("VM", vm, "power_state").await, "Running");
+    pool.world.set_hung("h1", false);
+    pool.comes_to_rest().await;
+    assert_eq!(pool.world.running_on(vm), ["h1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_dead_daemon_end_in_failure() {
+    let mut pool = Pool::mortal(1).await;
+    let task = pool.h1().ok("task.create", vec!["import".into(), "".into()]).await;
+    pool.kill(0);
+    pool.revive(0).await;
+    let task = pool::uuid_of(&task);
+    assert_eq!(pool.h1().text("task", task, "status").await, "failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_moves_with_its_placement_its_memory_and_its_disks() {
+    let pool = Pool::mortal(3).await;
+    let vm = running_vm(&pool, "web").await;
+    let to = reference(pool.hosts[1].uuid);
+    // Asked of a host that has nothing to do with it.
+    pool.hosts[2].ok("VM.pool_migrate", vec![reference(vm), to.clone(), Value::Map(vec![])]).await;
+    assert_eq!(pool.world.running_on(vm), ["h2"]);
+    assert_eq!(pool.hosts[2].named("VM", vm, "resident_on").await, Some(pool.hosts[1].uuid));
+    pool.comes_to_rest().await;
+    assert!(pool.h1().had.guests().is_empty());
+    assert_eq!(pool.hosts[1].had.guests().len(), 1);
+    // Where it is already is where it should be; and back again.
+    pool.h1().ok("VM.pool_migrate", vec![reference(vm), to, Value::Map(vec![])]).await;
+    let back = reference(pool.h1().uuid);
+    pool.h1().ok("VM.pool_migrate", vec![reference(vm), back, Value::Map(vec![])]).await;
+    assert_eq!(pool.world.running_on(vm), ["h1"]);
+    pool.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_leaves_the_guest_running_where_it_was() {
+    let pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    let to = reference(pool.hosts[1].uuid);
+    pool.world.set_link("h1", "h2", false);
+    pool.h1().refused("VM.pool_migrate", vec![reference(vm), to.clone(), Value::Map(vec![])]).await;
+    assert_eq!(pool.world.running_on(vm), ["h1"]);
+    pool.comes_to_rest().await;
+    assert!(pool.hosts[1].had.guests().is_empty());
+    pool.world.set_link("h1", "h2", true);
+    pool.h1().ok("VM.pool_migrate", vec![reference(vm), to, Value::Map(vec![])]).await;
+    assert_eq!(pool.world.running_on(vm), ["h2"]);
+    pool.comes_to_rest().await;
+}
+
+/// Either daemon, killed when the source's or the target's saga has recorded any of its steps, comes back and the guest
+/// runs on one host, with nothing left behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn either_daemon_may_be_killed_at_every_step_of_a_migration() {
+    for kind in ["vm_migrate", "vm_receive"] {
+        for position in 0..5_u64 {
+            for victim in [0, 1] {
+                killed_at(kind, position, victim).await;
+            }
+        }
+    }
+}
+
+async fn killed_at(kind: &str, position: u64, victim: usize) {
+    let mut pool = Pool::mortal(3).await;
+    let vm = running_vm(&pool, "web").await;
+    let delay = Effect::Delay(Duration::from_millis(60));
+    let slow = Fault { operation: Operation::Migrate, vm: None, effect: delay, times: 1 };
+    pool.world.inject("h1", slow);
+    let daemon = pool.hosts[2].daemon.clone();
+    let to = reference(pool.hosts[1].uuid);
+    let asked = pool.hosts[2]
+        .ok("Async.VM.pool_migrate", vec![reference(vm), to, Value::Map(vec![])])
+        .await;
+    let mut changed = daemon.store().replica().changed();
+    let reached = async {
+        loop {
+            let view = daemon.store().view();
+            let at = view.table(Table::Saga).find_map(|item| {
+                let saga: serde_json::Value = serde_json::from_slice(item.raw()?).ok()?;
+                (saga["kind"] == kind).then(|| saga["position"].as_u64())?
+            });
+            let task = view.record("task", pool::uuid_of(&asked)).map(|t| {
+                t.get_by_name("status").and_then(Value::as_str).unwrap_or_default().to_owned()
+            });
+            if at.is_some_and(|at| at >= position) || task.as_deref() != Some("pending") {
+                return;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(5), changed.changed()).await;
+        }
+    };
+    tokio::time::timeout(pool::PATIENCE, reached).await.expect("the step is reached");
+    pool.kill(victim);
+    // The dead stay dead for a moment that the living have time to misuse.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    pool.revive(victim).await;
+    let settled = async {
+        loop {
+            let status = pool.hosts[2].text("task", pool::uuid_of(&asked), "status").await;
+            if status != "pending" && pool.left_behind().await.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let wrong = format!("{kind} at {position}, {} killed", pool.hosts[victim].name);
+    if tokio::time::timeout(pool::PATIENCE, settled).await.is_err() {
+        panic!("{wrong}: {:#?}", pool.left_behind().await);
+    }
+    assert_eq!(pool.world.running_on(vm).len(), 1, "{wrong}");
+    let view = pool.view().await;
+    let resident = view.record("VM", vm).and_then(|r| r.get_by_name("resident_on")?.as_opaque());
+    let resident = resident.and_then(xenapi::OpaqueRef::uuid);
+    let host = pool.hosts.iter().find(|h| Some(h.uuid) == resident).map(|h| h.name.clone());
+    assert_eq!(host.as_ref(), pool.world.running_on(vm).first(), "{wrong}");
+}
