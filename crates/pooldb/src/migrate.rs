@@ -25,7 +25,7 @@ use crate::db::{DbError, Entry, Identity, PoolDb};
 use crate::embedded::EmbeddedDb;
 use crate::etcd::EtcdDb;
 use crate::gate::{Destination, Gate};
-use crate::key::{Key, Table};
+use crate::key::{Bytes, Key, Table};
 use crate::txn::{Revision, Txn, Write};
 
 /// Writes per transaction of the copy.
@@ -173,7 +173,26 @@ fn target(error: DbError) -> MoveError {
 
 /// Facts of a store itself and bindings to a lease stay where they are.
 fn moves(entry: &Entry) -> bool {
-    !matches!(entry.key.table, Table::HostLease | Table::Coordinator)
+    key_moves(&entry.key)
+}
+
+fn key_moves(key: &Key) -> bool {
+    !matches!(key.table, Table::HostLease | Table::Coordinator)
+}
+
+/// Writes in transactions of bearable size.
+async fn import_all(store: &dyn Movable, writes: Vec<Write>) -> Result<(), MoveError> {
+    let mut txn = Txn::new();
+    for write in writes {
+        txn = txn.write(write);
+        if txn.writes.len() >= BATCH_OPS || txn.size_bytes() >= BATCH_BYTES {
+            store.import(std::mem::take(&mut txn)).await.map_err(target)?;
+        }
+    }
+    if !txn.writes.is_empty() {
+        store.import(txn).await.map_err(target)?;
+    }
+    Ok(())
 }
 
 impl Move {
@@ -298,22 +317,8 @@ impl Move {
         }
         let surplus = present.into_keys().filter(|key| !kept.contains(key));
         writes.extend(surplus.map(Write::Delete));
-        self.write(writes).await?;
+        import_all(&*self.target, writes).await?;
         self.copied = Some(wanted.revision);
-        Ok(())
-    }
-
-    async fn write(&self, writes: Vec<Write>) -> Result<(), MoveError> {
-        let mut txn = Txn::new();
-        for write in writes {
-            txn = txn.write(write);
-            if txn.writes.len() >= BATCH_OPS || txn.size_bytes() >= BATCH_BYTES {
-                self.target.import(std::mem::take(&mut txn)).await.map_err(target)?;
-            }
-        }
-        if !txn.writes.is_empty() {
-            self.target.import(txn).await.map_err(target)?;
-        }
         Ok(())
     }
 
@@ -383,6 +388,39 @@ impl Move {
             _ => Ok(()),
         }
     }
+}
+
+/// Fills an empty store with what a replica or a saved dump still knows, under a higher pool epoch, and opens it: the
+/// data part of a forced recovery and of a restore. May be repeated after a kill until it is done; the store takes no
+/// writes before.
+///
+/// `from` is the lost database (for the refusal text only). The epoch of the entries is replaced by `pool_epoch`.
+///
+/// # Errors
+/// [`MoveError::TargetInUse`] when the store holds something else or has been opened already.
+pub async fn seed(
+    store: &dyn Movable,
+    from: Identity,
+    entries: impl IntoIterator<Item = (Key, Bytes)>,
+    pool_epoch: u64,
+) -> Result<(), MoveError> {
+    let present = store.snapshot().await.map_err(target)?;
+    match store.gate().await.map_err(target)? {
+        Gate::Incoming { from: before } if before == from => {}
+        Gate::Open if present.entries.is_empty() => {
+            store.set_gate(Gate::Incoming { from }).await.map_err(target)?;
+        }
+        other => return Err(MoveError::TargetInUse(format!("its state is {other:?}"))),
+    }
+    let mut wanted: BTreeMap<Key, Bytes> = entries.into_iter().collect();
+    wanted.retain(|key, _| key_moves(key));
+    wanted.insert(Key::pool_epoch(), pool_epoch.to_string().into_bytes().into());
+    let surplus = present.entries.into_iter().map(|entry| entry.key);
+    let surplus = surplus.filter(|key| !wanted.contains_key(key)).map(Write::Delete);
+    let mut writes: Vec<Write> = surplus.collect();
+    writes.extend(wanted.into_iter().map(|(key, value)| Write::Put(key, value)));
+    import_all(store, writes).await?;
+    store.set_gate(Gate::Open).await.map_err(target)
 }
 
 /// The identity with which a host that goes back to an embedded store should make it, so that its revisions never meet

@@ -53,7 +53,7 @@ struct Current {
     _following: Following,
 }
 
-/// The newest commit known, of the database it was made in.
+/// The newest commit known, of the database it was made in (`None`: whichever is in use).
 #[derive(Default)]
 struct Noted {
     identity: Option<Identity>,
@@ -81,8 +81,9 @@ impl<R: StoredRecord> Store<R> {
     /// Goes over to another database (embedded to etcd or back, or other endpoints); the replica follows it from now
     /// on.
     pub fn switch(&self, db: Arc<dyn PoolDb>) {
-        let following = self.inner.replica.follow(Arc::clone(&db));
         let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
+        // The old follower's turn ends here: nothing of the old database comes after anything of the new one.
+        let following = self.inner.replica.follow(Arc::clone(&db));
         *current = Current { db, _following: following };
         *self.noted() = Noted::default();
     }
@@ -93,9 +94,12 @@ impl<R: StoredRecord> Store<R> {
     /// As [`PoolDb::commit`].
     pub async fn commit(&self, txn: Txn, deadline: Duration) -> Result<Revision, CommitError> {
         let db = self.db();
-        let identity = self.inner.replica.identity();
         let revision = db.commit(txn, deadline).await?;
-        self.note(identity, revision);
+        // Known without asking anybody once a commit came through.
+        let identity = db.identity().await.ok();
+        if Arc::ptr_eq(&db, &self.db()) {
+            self.note(identity, revision);
+        }
         Ok(revision)
     }
 
@@ -139,10 +143,15 @@ impl<R: StoredRecord> Store<R> {
             (noted.identity, noted.revision)
         };
         let view = self.inner.replica.view();
-        if view.revision() >= wanted || view.identity() != identity {
+        let of_it = identity.is_none() || view.identity() == identity;
+        if wanted == Revision::ZERO || (of_it && view.revision() >= wanted) {
             return Ok(view);
         }
-        if self.inner.replica.wait_for(wanted, deadline).await {
+        let arrived = match identity {
+            Some(identity) => self.inner.replica.wait_for_in(identity, wanted, deadline).await,
+            None => self.inner.replica.wait_for(wanted, deadline).await,
+        };
+        if arrived {
             return Ok(self.inner.replica.view());
         }
         Err(Behind { wanted, here: self.inner.replica.revision() })

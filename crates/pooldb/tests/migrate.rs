@@ -250,3 +250,49 @@ async fn replica_follows_the_database_to_its_new_place() {
     store.commit(Txn::new().delete(key("mine")), DEADLINE).await.expect("commits");
     assert!(store.read().await.get(&key("mine")).is_none());
 }
+
+/// A replica's file seeds a new database of a higher epoch; until it is whole nobody can write into it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_seeds_a_new_database_after_a_lost_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("replica.redb");
+    let lost = embedded(&Disk::default());
+    lost.commit(Txn::new().put(Key::pool_epoch(), b"4".as_slice()), DEADLINE)
+        .await
+        .expect("commits");
+    fill(&lost).await;
+    let last = lost.current_revision().await.expect("reads");
+    {
+        let (replica, mut persisting) =
+            pooldb::Replica::<pooldb::replica::RawRecord>::open(&path).expect("opens");
+        let _following = replica.follow(Arc::new(lost.clone()));
+        assert!(replica.wait_for(last, DEADLINE).await);
+        assert!(persisting.flush(DEADLINE).await);
+    }
+    let view = loop {
+        match pooldb::replica::persist::read_file::<pooldb::replica::RawRecord>(&path) {
+            Ok(view) => break view,
+            // Its writer is still closing it.
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    assert_eq!(view.revision(), last);
+    let from = view.identity().expect("known");
+    let entries = || view.iter().map(|item| (item.key.clone(), item.value())).collect::<Vec<_>>();
+    let cluster = Cluster::start(1).await;
+    let store = etcd(&cluster).await;
+    // The first attempt dies early.
+    let attempt = pooldb::migrate::seed(&store, from, entries(), 5);
+    let died = tokio::time::timeout(Duration::from_millis(4), attempt).await.is_err();
+    if died && store.gate().await.expect("reads") != Gate::Open {
+        let refused = store.commit(Txn::new().put(key("x"), b"1".as_slice()), DEADLINE).await;
+        assert!(matches!(refused, Err(CommitError::MovedAway(_))), "{refused:?}");
+    }
+    if store.gate().await.expect("reads") != Gate::Open || store.get(&key(0)).await == Ok(None) {
+        pooldb::migrate::seed(&store, from, entries(), 5).await.expect("seeds");
+    }
+    assert_eq!(everything(&lost).await, everything(&store).await);
+    let epoch = store.get(&Key::pool_epoch()).await.expect("reads").expect("exists");
+    assert_eq!(&*epoch.value, b"5");
+    store.commit(Txn::new().put(key("x"), b"1".as_slice()), DEADLINE).await.expect("takes writes");
+}

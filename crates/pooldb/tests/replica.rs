@@ -68,6 +68,21 @@ async fn writer_reads_its_own_writes() {
     assert_eq!(view.revision(), elsewhere);
 }
 
+/// The first read of a process comes before its replica has ever been filled.
+#[tokio::test(start_paused = true)]
+async fn first_commit_is_read_even_before_the_replica_is_filled() {
+    let db = MemoryDb::new();
+    let store: Store<Record> = Store::new(Arc::new(db), Replica::new());
+    store.commit(put("a", "1"), DEADLINE).await.expect("commits");
+    assert_eq!(texts(&store.read().await), [("a".to_owned(), "1".to_owned())]);
+    // And over to another database: what was committed there is read from there.
+    let other = MemoryDb::new();
+    commit(&other, put("b", "1")).await;
+    store.switch(Arc::new(other));
+    store.commit(put("b", "2"), DEADLINE).await.expect("commits");
+    assert_eq!(texts(&store.read().await), [("b".to_owned(), "2".to_owned())]);
+}
+
 /// proves: S2-3 (table)
 #[tokio::test(start_paused = true)]
 async fn replica_without_contact_goes_on_answering_and_says_how_old_it_is() {
@@ -291,7 +306,13 @@ async fn record_that_does_not_parse_is_kept_as_it_is() {
 fn revision_that_does_not_follow_changes_nothing() {
     let replica: Replica<Record> = Replica::new();
     let changes = |revision| Changes { revision: Revision(revision), changes: Vec::new() };
-    assert!(!replica.apply(changes(1)), "nothing can follow nothing");
+    let (ours, theirs) = (pooldb::Identity { cluster_id: 1 }, pooldb::Identity { cluster_id: 2 });
+    assert!(!replica.apply(ours, changes(1)), "nothing can follow nothing");
+    let revision = Revision(5);
+    replica.load(pooldb::Snapshot { identity: ours, revision, entries: Vec::new() });
+    assert!(!replica.apply(ours, changes(5)), "came twice");
+    assert!(!replica.apply(theirs, changes(1 << 40)), "of another database");
+    assert!(replica.apply(ours, changes(6)));
 }
 
 /// 5,000 VMs with ordinary content, two disks and an interface each, stay under 25 MiB for the VM records alone.

@@ -4,6 +4,7 @@
 //! known moment; a member cut off from the majority still delivers old changes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -36,12 +37,14 @@ impl<R: StoredRecord> Replica<R> {
     /// followed before) goes on from its revision; else it is filled from a snapshot.
     pub fn follow(&self, db: Arc<dyn PoolDb>) -> Following {
         let replica = self.clone();
+        let turn = self.next_turn();
         Following {
             task: tokio::spawn(async move {
                 let mut retry = RETRY_FIRST;
-                loop {
+                // A later follower has taken over when the turn has passed on.
+                while replica.inner.turn.load(Ordering::Acquire) == turn {
                     let before = replica.revision();
-                    match replica.follow_once(&*db).await {
+                    match replica.follow_once(&*db, turn).await {
                         Ok(reason) => tracing::debug!(%reason, "watch ended; taking it up again"),
                         Err(error) => tracing::debug!(%error, "pool database out of reach"),
                     }
@@ -56,10 +59,10 @@ impl<R: StoredRecord> Replica<R> {
     }
 
     /// One watch, until it ends; says why.
-    async fn follow_once(&self, db: &dyn PoolDb) -> Result<String, DbError> {
+    async fn follow_once(&self, db: &dyn PoolDb, turn: u64) -> Result<String, DbError> {
         let identity = db.identity().await?;
         if self.identity() != Some(identity) {
-            self.fill(db).await?;
+            self.fill(db, turn).await?;
         }
         loop {
             let mut watching = db.watch(self.revision().next()).await?;
@@ -74,7 +77,7 @@ impl<R: StoredRecord> Replica<R> {
                 match item {
                     WatchItem::Changes(changes) => {
                         let revision = changes.revision;
-                        if !self.apply(changes) {
+                        if !self.apply(identity, changes) {
                             return Ok(format!("revision {revision} came twice"));
                         }
                     }
@@ -84,12 +87,12 @@ impl<R: StoredRecord> Replica<R> {
                             here = %self.revision(), there = %current,
                             "the pool database is older than this replica; taking its state over"
                         );
-                        self.fill(db).await?;
+                        self.fill(db, turn).await?;
                         break;
                     }
                     WatchItem::Alive(current) => pending = Some((current, Instant::now())),
                     WatchItem::Compacted => {
-                        self.fill(db).await?;
+                        self.fill(db, turn).await?;
                         break;
                     }
                     WatchItem::Lost(reason) => return Ok(reason),
@@ -104,10 +107,11 @@ impl<R: StoredRecord> Replica<R> {
         }
     }
 
-    async fn fill(&self, db: &dyn PoolDb) -> Result<(), DbError> {
+    async fn fill(&self, db: &dyn PoolDb, turn: u64) -> Result<(), DbError> {
         let asked = Instant::now();
-        self.load(db.snapshot().await?);
-        self.set_contact(asked);
+        if self.load_as(turn, db.snapshot().await?) {
+            self.set_contact(asked);
+        }
         Ok(())
     }
 }

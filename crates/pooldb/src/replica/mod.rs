@@ -25,6 +25,7 @@ pub mod state;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ struct Inner<R: StoredRecord> {
     contact: Mutex<Option<Instant>>,
     dirty: Mutex<persist::Dirty>,
     dirty_added: Notify,
+    /// Counts followers; see [`Replica::next_turn`].
+    turn: AtomicU64,
 }
 
 impl<R: StoredRecord> Default for Replica<R> {
@@ -129,6 +132,7 @@ impl<R: StoredRecord> Replica<R> {
             contact: Mutex::new(None),
             dirty: Mutex::default(),
             dirty_added: Notify::new(),
+            turn: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -192,12 +196,29 @@ impl<R: StoredRecord> Replica<R> {
         self.publish(&state, batch);
     }
 
-    /// Adds the next revision. `false`: it is not the next one and nothing was done.
-    pub fn apply(&self, changes: Changes) -> bool {
+    /// Adds the next revision of that database. `false`: it is of another one or not a later one, and nothing was done.
+    pub fn apply(&self, of: Identity, changes: Changes) -> bool {
         let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(batch) = state.apply(changes) else { return false };
+        let Some(batch) = state.apply(of, changes) else { return false };
         self.publish(&state, batch);
         true
+    }
+
+    /// As [`Replica::load`], unless somebody else has begun to follow another database meanwhile.
+    fn load_as(&self, turn: u64, snapshot: Snapshot) -> bool {
+        let mut state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        if self.inner.turn.load(Ordering::Acquire) != turn {
+            return false;
+        }
+        let batch = state.load(snapshot);
+        self.publish(&state, batch);
+        true
+    }
+
+    /// The newest follower's turn begins; earlier ones change nothing from now on.
+    fn next_turn(&self) -> u64 {
+        let _state = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.inner.turn.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// Called with the state's write lock held, so that batches are heard in their order.

@@ -347,8 +347,8 @@ impl<R: StoredRecord> View<R> {
     }
 
     /// Adds the next revision; `None` when it is not a later one of the same database.
-    pub(crate) fn apply(&mut self, changes: Changes) -> Option<Batch<R>> {
-        if self.state.identity.is_none() || changes.revision <= self.state.revision {
+    pub(crate) fn apply(&mut self, of: Identity, changes: Changes) -> Option<Batch<R>> {
+        if self.state.identity != Some(of) || changes.revision <= self.state.revision {
             return None;
         }
         let state = Arc::make_mut(&mut self.state);
