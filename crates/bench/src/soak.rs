@@ -40,7 +40,7 @@ const PAUSE_MS: (u64, u64) = (150, 1500);
 /// Longest time for the pool to come to rest at the end.
 const REST: Duration = Duration::from_secs(180);
 /// What is killed: the unit's name in the lab and how often it is chosen.
-const VICTIMS: [&str; 4] = ["holdfastd", "had", "etcd", "libvirtd"];
+const VICTIMS: [&str; 4] = ["holdfastd", "holdfast-had", "etcd", "libvirtd"];
 
 /// A small, repeatable source of choices.
 struct Choices(u64);
