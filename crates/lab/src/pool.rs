@@ -17,6 +17,10 @@ use crate::wait::{Look, until};
 pub const COMMAND: Duration = Duration::from_secs(30);
 /// Longest time for a host to join: certificates, a learner's copy of the database, its promotion.
 const JOIN: Duration = Duration::from_secs(120);
+/// Longest time until every voter votes: etcd takes one at a time and wants some calm in between.
+const VOTERS: Duration = Duration::from_secs(120);
+/// Where a host keeps its certificates.
+const TLS: &str = "/var/lib/holdfast/tls";
 /// Longest time for a daemon to answer after its start.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -63,7 +67,7 @@ pub fn authorities_keep(layout: &Layout, lab: &Lab) -> Result<()> {
     for host in &lab.hosts {
         let mut cat = command("/proc/self/exe");
         cat.args(["--name", layout.name(), "exec", &host.name, "--", "cat"]);
-        cat.arg("/var/lib/holdfast/tls/ca.pem");
+        cat.arg(format!("{TLS}/ca.pem"));
         let done = run(cat, None, COMMAND)?;
         if done.status.success() && !all.contains(&done.stdout) {
             all.push(done.stdout);
@@ -94,6 +98,58 @@ pub fn form(layout: &Layout, lab: &Lab, report: &Report) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// How many voters a pool of so many hosts ends up with (design.md section 3, without a witness).
+fn voters_wanted(hosts: usize) -> usize {
+    match hosts {
+        0..=2 => 1,
+        3..=4 => 3,
+        5..=10 => 5,
+        _ => 7,
+    }
+}
+
+/// Waits until the pool's database has all its voters: before that, it may not survive the loss of a host. Read from etcd
+/// itself, with the host's own certificate.
+pub fn voters_wait(layout: &Layout, lab: &Lab, report: &Report) -> Result<()> {
+    let wanted = voters_wanted(lab.hosts.len());
+    let first = lab.hosts.first().context("a lab has at least one host")?;
+    if wanted == 1 {
+        return Ok(());
+    }
+    let endpoint = format!("https://{}:2379", first.address);
+    until(&format!("the pool's {wanted} voters"), VOTERS, || {
+        let mut etcdctl = command("/proc/self/exe");
+        etcdctl.args(["--name", layout.name(), "exec", &first.name, "--"]);
+        etcdctl.args(["env", "ETCDCTL_API=3", "etcdctl", "--endpoints", &endpoint]);
+        for (option, file) in
+            [("--cacert", "ca.pem"), ("--cert", "host.pem"), ("--key", "host.key")]
+        {
+            etcdctl.arg(option).arg(format!("{TLS}/{file}"));
+        }
+        etcdctl.args(["member", "list"]);
+        let done = run(etcdctl, None, COMMAND)?;
+        let voters = voters_in(&done.stdout);
+        Ok(if voters >= wanted {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{voters} so far {}", done.stderr.trim()))
+        })
+    })?;
+    report.step(&format!("the pool's database has its {wanted} voters"));
+    Ok(())
+}
+
+/// Members that are started and no learners, in what `etcdctl member list` prints:
+/// `ID, started, NAME, PEER URLS, CLIENT URLS, IS LEARNER`.
+fn voters_in(list: &str) -> usize {
+    list.lines()
+        .filter(|line| {
+            let words: Vec<_> = line.split(", ").collect();
+            words.get(1) == Some(&"started") && words.last() == Some(&"false")
+        })
+        .count()
 }
 
 /// Creates the pool's storage and makes the shared SR its default.
@@ -135,4 +191,18 @@ pub fn storage_make(layout: &Layout, lab: &Lab, report: &Report) -> Result<()> {
     make(&["pool-param-set", &pool, &format!("default-SR={shared}")])?;
     report.step("storage: shared SR (default), local SRs, ISO SR");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learners_and_members_that_never_started_are_no_voters() {
+        let list = "1a, started, a, https://10.90.0.1:2380, https://10.90.0.1:2379, false\n\
+                    2b, started, b, https://10.90.0.2:2380, https://10.90.0.2:2379, true\n\
+                    3c, unstarted, , https://10.90.0.3:2380, , false\n";
+        assert_eq!(voters_in(list), 1);
+        assert_eq!(voters_in(""), 0);
+    }
 }

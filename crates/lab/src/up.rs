@@ -67,7 +67,7 @@ fn check(options: &Options, layout: &Layout, bin: &Path) -> Result<()> {
             .map(PathBuf::from)
             .into();
     if !options.bare {
-        needed.push("/usr/bin/etcd".into());
+        needed.extend(["/usr/bin/etcd", "/usr/bin/etcdctl"].map(PathBuf::from));
         needed.extend(["holdfastd", "holdfast-had", "xe"].map(|name| bin.join(name)));
     }
     let missing: Vec<_> =
@@ -142,6 +142,7 @@ pub fn up(layout: &Layout, options: &Options) -> Result<Lab> {
         if !options.no_pool {
             pool::form(layout, &lab, &report)?;
             pool::storage_make(layout, &lab, &report)?;
+            pool::voters_wait(layout, &lab, &report)?;
         }
         pool::authorities_keep(layout, &lab)?;
     }

@@ -92,6 +92,10 @@ pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
     for row in &report.rows {
         println_row(row)?;
     }
+    for survivor in &survivors {
+        lab.xe(&survivor.name, &["vm-list", "--minimal"])
+            .with_context(|| format!("using the pool through {} afterwards", survivor.name))?;
+    }
     after(&lab, &coordinator.name, &survivors, arguments.down)?;
     if !report.failures.is_empty() {
         bail!("the demo did not hold:\n  {}", report.failures.join("\n  "));
