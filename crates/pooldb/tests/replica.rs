@@ -230,6 +230,8 @@ async fn replica_starts_from_its_file_when_the_database_is_out_of_reach() {
     let (known, revision) = {
         let (replica, mut persisting) = Replica::<Record>::open(&path).expect("opens");
         let _following = replica.follow(Arc::new(db.clone()));
+        let identity = pooldb::Identity { cluster_id: 42 };
+        assert!(replica.wait_for_in(identity, Revision::ZERO, DEADLINE).await);
         commit(&db, Txn::new().put(Key::pool_epoch(), b"3".as_slice())).await;
         commit(&db, put("a", "1")).await;
         commit(&db, put("b", "1")).await;
