@@ -93,6 +93,10 @@ pub fn audit(view: &View) -> Audit {
     for (vdi, lock) in &locks {
         for (by, holder) in &lock.holders {
             let held = match holder.vm {
+                // A suspended VM keeps its disks, held by no host.
+                Some(vm) if holder.host.is_nil() => {
+                    view.record("VM", vm).is_some_and(|r| text(r, "power_state") == "Suspended")
+                }
                 Some(vm) => placements.get(&vm).is_some_and(|p| p.host.is_some()),
                 None => !running_sagas.is_empty(),
             };

@@ -44,6 +44,15 @@ pub(super) fn vm_of<'v>(view: &'v View, device: &Record) -> Result<&'v Arc<Recor
     find(view, "VM", OpaqueRef::new(target(device, "VM").unwrap_or_default()))
 }
 
+/// Refuses to change the devices of a suspended VM: the guest that comes back remembers its machine.
+pub(super) fn refuse_suspended(vm: &Record) -> Result<(), Error> {
+    if text(vm, "power_state") != "Suspended" || truth(vm, "is_a_snapshot") {
+        return Ok(());
+    }
+    let own = OpaqueRef::new(vm.uuid()).to_string();
+    Err(Error::new("VM_BAD_POWER_STATE", [own, "Halted".to_owned(), "Suspended".to_owned()]))
+}
+
 /// Whether the guest of a VM has its machine now.
 pub(super) fn is_live(vm: &Record) -> bool {
     matches!(text(vm, "power_state"), "Running" | "Paused")
@@ -83,6 +92,7 @@ async fn propose(daemon: &Arc<Daemon>, call: &Authorized) -> Result<(OpaqueRef, 
     let mut record = given_record(call)?.with_uuid(random_uuid());
     let view = daemon.view().await;
     let vm = vm_of(&view, &record)?;
+    refuse_suspended(vm)?;
     let is_cd = text(&record, "type") == "CD";
     let empty = truth(&record, "empty") || target(&record, "VDI").is_none();
     if empty && !is_cd {
@@ -147,6 +157,9 @@ pub(super) async fn destroy(daemon: &Arc<Daemon>, call: &Authorized) -> Result<V
             "VBD {} is attached to a running VM; unplug it first",
             vbd.uuid()
         )));
+    }
+    if let Ok(vm) = vm_of(&view, vbd) {
+        refuse_suspended(vm)?;
     }
     let mut change = Change::new();
     change.delete(object(vbd));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
-use super::vbd::{guard_vm, is_live, vm_of};
+use super::vbd::{guard_vm, is_live, refuse_suspended, vm_of};
 use super::vm::MAC_SEED;
 use super::vm::questions::{MAX_VIF, taken_devices};
 use super::{find, given_record, map_text, number, object, ref_param, target, text, truth};
@@ -92,6 +92,7 @@ async fn propose(daemon: &Arc<Daemon>, call: &Authorized) -> Result<(OpaqueRef, 
     let mut record = given_record(call)?.with_uuid(random_uuid());
     let view = daemon.view().await;
     let vm = vm_of(&view, &record)?;
+    refuse_suspended(vm)?;
     let network = OpaqueRef::new(target(&record, "network").unwrap_or_default());
     find(&view, "network", network)?;
     let taken = taken_devices(&view, vm.uuid(), "VIF");
@@ -144,6 +145,9 @@ pub(super) async fn destroy(daemon: &Arc<Daemon>, call: &Authorized) -> Result<V
             "VIF {} is attached to a running VM; unplug it first",
             vif.uuid()
         )));
+    }
+    if let Ok(vm) = vm_of(&view, vif) {
+        refuse_suspended(vm)?;
     }
     let mut change = Change::new();
     change.delete(object(vif));

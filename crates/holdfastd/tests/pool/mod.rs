@@ -15,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use driver_api::fake::hypervisor::World;
 use driver_api::fake::storage::Storage;
-use driver_api::storage::{SrDriver, SrSpec};
+use driver_api::hypervisor::DiskFormat;
+use driver_api::storage::{SrDriver, SrSpec, VolumeSpec};
 use holdfastd::config::Config;
 use holdfastd::edits::{self, Change, Object};
 use holdfastd::first_start::{self, Machine, new_record, reference};
@@ -37,6 +38,15 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const SHARED: &str = "/srv/shared";
 /// Memory of every host.
 pub const HOST_MEMORY: i64 = 8 << 30;
+
+/// Repository of [`Pool::fixed`].
+pub const SR: Uuid = Uuid::from_u128(0x51);
+/// VM of [`Pool::fixed`].
+pub const VM: Uuid = Uuid::from_u128(0x1);
+/// Its VBD.
+pub const VBD: Uuid = Uuid::from_u128(0x2);
+/// Its VDI.
+pub const VDI: Uuid = Uuid::from_u128(0x3);
 
 /// A pool of hosts h1, h2, ...
 pub struct Pool {
@@ -223,6 +233,83 @@ impl Pool {
         sr
     }
 
+    /// The same pool each time, for [`saga_law`]: repository [`SR`] plugged on every host, halted VM [`VM`] with [`VBD`]
+    /// and [`VDI`].
+    pub async fn fixed(&self) {
+        let spec = self.sr_spec(SR);
+        let driver = self.storage.driver("h1", "file");
+        driver.create(&spec, PATIENCE).await.expect("a repository");
+        let mut change = Change::new();
+        change.create(new_record(
+            "SR",
+            SR,
+            [("name_label", "shared".into()), ("type", "file".into()), ("shared", true.into())],
+        ));
+        for (number, host) in (0x100..).zip(&self.hosts) {
+            let driver = self.storage.driver(&host.name, "file");
+            driver.attach(&spec, PATIENCE).await.expect("plugs");
+            change.create(new_record(
+                "PBD",
+                Uuid::from_u128(number),
+                [
+                    ("SR", reference(SR)),
+                    ("host", reference(host.uuid)),
+                    ("device_config", Value::str_map(spec.device_config.clone())),
+                    ("currently_attached", true.into()),
+                ],
+            ));
+        }
+        let volume = VolumeSpec {
+            volume: VDI,
+            label: "disk of web".to_owned(),
+            description: String::new(),
+            virtual_size_bytes: 64 << 20,
+            format: DiskFormat::Qcow2,
+        };
+        driver.volume_create(&spec, &volume, PATIENCE).await.expect("a volume");
+        change.create(new_record(
+            "VDI",
+            VDI,
+            [
+                ("name_label", "disk of web".into()),
+                ("SR", reference(SR)),
+                ("virtual_size", (64 << 20).into()),
+                ("type", "user".into()),
+            ],
+        ));
+        let metrics = Uuid::from_u128(0x4);
+        change.create(new_record("VM_metrics", metrics, []));
+        let mut vm = new_record(
+            "VM",
+            VM,
+            [
+                ("power_state", "Halted".into()),
+                ("metrics", reference(metrics)),
+                ("domid", (-1).into()),
+                ("other_config", Value::str_map([("mac_seed", "seed")])),
+            ],
+        );
+        for (field, value) in vm_fields("web") {
+            if field != "other_config" {
+                vm.set_by_name(field, value);
+            }
+        }
+        change.create(vm);
+        let mut vbd = new_record("VBD", VBD, []);
+        for (field, value) in vbd_fields(VM, Some(VDI), "0") {
+            vbd.set_by_name(field, value);
+        }
+        change.create(vbd);
+        edits::commit(&self.h1().daemon, &change).await.expect("commits");
+    }
+
+    /// Volumes that hold data of their own, base images left out.
+    pub async fn volumes(&self, sr: Uuid) -> Vec<Uuid> {
+        let driver = self.storage.driver("h1", "file");
+        let seen = driver.scan(&self.sr_spec(sr), PATIENCE).await.expect("scans");
+        seen.into_iter().filter(|v| !v.is_base).map(|v| v.volume).collect()
+    }
+
     /// How the hosts attach the repository of [`Pool::shared_sr`].
     pub fn sr_spec(&self, sr: Uuid) -> SrSpec {
         SrSpec {
@@ -297,8 +384,12 @@ impl Pool {
         for item in view.table(Table::VdiLock) {
             let lock: serde_json::Value =
                 serde_json::from_slice(item.raw().unwrap_or_default()).unwrap_or_default();
-            for (holder, _) in lock["holders"].as_object().into_iter().flatten() {
-                if !alive(Uuid::try_parse(holder).unwrap_or_default()) {
+            for (holder, how) in lock["holders"].as_object().into_iter().flatten() {
+                let vm = Uuid::try_parse(holder).unwrap_or_default();
+                let suspended =
+                    view.record("VM", vm).is_some_and(|r| text(r, "power_state") == "Suspended");
+                let parked = how["host"] == Uuid::nil().to_string();
+                if !(alive(vm) && !parked || suspended && parked) {
                     wrong.push(format!("disk {} locked by {holder}", item.key.id));
                 }
             }

@@ -24,12 +24,10 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 ///
 /// # Panics
 /// With one line for each run that ended wrongly.
-pub async fn holds<P, F, J, G>(kind: &str, args: serde_json::Value, prepare: P, judge: J) -> usize
+pub async fn holds<P, J>(kind: &str, args: serde_json::Value, prepare: P, judge: J) -> usize
 where
-    P: Fn(Arc<Pool>) -> F,
-    F: Future<Output = ()>,
-    J: Fn(Arc<Pool>, SagaState) -> G,
-    G: Future<Output = Result<(), String>>,
+    P: AsyncFn(Arc<Pool>),
+    J: AsyncFn(Arc<Pool>, SagaState) -> Result<(), String>,
 {
     let def = sagas::definitions().get(kind).expect("the saga exists");
     let face = sagas::Face { task: Uuid::from_u128(0x7A5C), sync: true, busy: vec![], since: 0 };

@@ -216,6 +216,21 @@ pub(crate) fn lock(
     by: Uuid,
     holder: LockHolder,
 ) -> Result<(), Refusal> {
+    lock_beside(view, change, vdi, by, holder, None)
+}
+
+/// The same, beside what one suspended VM holds: an operation on that VM itself.
+///
+/// # Errors
+/// [`Refusal::VdiInUse`] names the holder.
+pub(crate) fn lock_beside(
+    view: &View,
+    change: &mut Change,
+    vdi: Uuid,
+    by: Uuid,
+    holder: LockHolder,
+    parked: Option<Uuid>,
+) -> Result<(), Refusal> {
     let mut lock: VdiLock = view
         .get(&lock_key(vdi))
         .and_then(|i| i.raw())
@@ -224,7 +239,7 @@ pub(crate) fn lock(
     let others: Vec<Holder> = lock
         .holders
         .iter()
-        .filter(|(id, _)| **id != by)
+        .filter(|(id, h)| **id != by && !(parked == Some(**id) && h.host.is_nil()))
         .map(|(_, h)| describe(view, vdi, h))
         .collect();
     let sharable = view.record("VDI", vdi).is_some_and(|v| truth(v, "sharable"));
@@ -247,7 +262,11 @@ fn describe(view: &View, vdi: Uuid, holder: &LockHolder) -> Holder {
         vm: holder.vm,
         vm_label: holder.vm.map(|vm| label("VM", vm)).unwrap_or_default(),
         host: holder.host,
-        host_label: label("host", holder.host),
+        host_label: if holder.host.is_nil() {
+            "none, it is suspended".to_owned()
+        } else {
+            label("host", holder.host)
+        },
         mode: if holder.write { Mode::ReadWrite } else { Mode::ReadOnly },
         since: holder.since,
         fenced: view
@@ -290,6 +309,31 @@ pub(crate) fn release(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
     for vdi in held(view, vm) {
         unlock(change, vdi, vm);
     }
+}
+
+/// Releases placement and memory of a VM that is suspended. Its disks stay its own, held by no host, so that no fence
+/// frees them: whoever changed one would break the guest that comes back.
+pub(crate) fn park(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
+    change.doc(placement_key(vm), DocEdit::Set { member: "host", value: serde_json::Value::Null });
+    unreserve(change, vm, host);
+    for vdi in held(view, vm) {
+        let lock: Option<VdiLock> =
+            view.get(&lock_key(vdi)).and_then(|i| i.raw()).and_then(|b| decode(b).ok());
+        let Some(mut holder) = lock.and_then(|lock| lock.holders.get(&vm).cloned()) else {
+            continue;
+        };
+        holder.host = Uuid::nil();
+        let value = serde_json::to_value(&holder).expect("a holder is plain JSON");
+        change.doc(lock_key(vdi), DocEdit::Put { map: "holders", key: vm.to_string(), value });
+    }
+}
+
+/// Whether the VDI is held by this VM alone and the VM is suspended: nobody has the data open.
+pub(crate) fn is_parked(view: &View, vdi: Uuid, vm: Uuid) -> bool {
+    view.get(&lock_key(vdi))
+        .and_then(|i| i.raw())
+        .and_then(|b| decode::<VdiLock>(b).ok())
+        .is_some_and(|lock| lock.holders.iter().all(|(by, h)| *by == vm && h.host.is_nil()))
 }
 
 /// Gives back the memory on one host.

@@ -73,7 +73,7 @@ pub(super) async fn call(
         }
         let srs: Vec<Uuid> = args.disks.iter().flat_map(|t| [t.sr, t.copy_sr]).collect();
         let owner = worker_for(daemon, &view, &srs)?;
-        lock(daemon, &view, &mut change, &args.disks, args.by, owner, !full)?;
+        lock(daemon, &view, &mut change, &args.disks, args.by, owner, !full, source.uuid())?;
         let plan = Plan {
             kind: "vm_copy",
             owner,
@@ -99,7 +99,9 @@ pub(super) fn busy(vm: OpaqueRef, operation: &str) -> Error {
     )
 }
 
-/// Locks the originals for an operation: exclusively for a fork, which rewrites what the volume is made of.
+/// Locks the originals for an operation on the VM `of`: exclusively for a fork, which rewrites what the volume is made
+/// of.
+#[expect(clippy::too_many_arguments, reason = "the facts of a lock, each of another type")]
 pub(super) fn lock(
     daemon: &Daemon,
     view: &View,
@@ -108,6 +110,7 @@ pub(super) fn lock(
     by: Uuid,
     host: Uuid,
     write: bool,
+    of: Uuid,
 ) -> Result<(), Error> {
     let mut seen = std::collections::BTreeSet::new();
     for twin in disks {
@@ -122,7 +125,8 @@ pub(super) fn lock(
             generation: 0,
             since: daemon.now(),
         };
-        claim::lock(view, change, twin.vdi, by, holder).map_err(errors::from_refusal)?;
+        claim::lock_beside(view, change, twin.vdi, by, holder, Some(of))
+            .map_err(errors::from_refusal)?;
     }
     Ok(())
 }

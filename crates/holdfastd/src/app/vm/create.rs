@@ -193,6 +193,9 @@ pub(crate) fn drop_records(view: &View, change: &mut Change, vm: Uuid) {
     for snapshot in view.referrers("VM", "snapshot_of", vm) {
         change.set(Object::new("VM", snapshot), "snapshot_of", Value::Ref(OpaqueRef::NULL));
     }
+    for vdi in claim::held(view, vm) {
+        claim::unlock(change, vdi, vm);
+    }
     change.delete(object(record));
     if view.find(Table::Placement, &vm.to_string()).is_some() {
         change.remove(claim::placement_key(vm));

@@ -4,14 +4,20 @@ pub(crate) mod claim;
 mod copy;
 mod create;
 pub(crate) mod duplicate;
+mod image;
 pub(crate) mod launch;
 mod memory;
 pub(crate) mod migrate;
+mod power;
 mod provision;
 pub(crate) mod questions;
+pub(crate) mod resident;
+mod resume;
 mod settings;
 pub(crate) mod spec;
 pub(crate) mod start;
+mod stop;
+mod suspend;
 
 use std::sync::Arc;
 
@@ -38,6 +44,15 @@ pub(super) async fn call(
         "provision" => return provision::call(daemon, call).await,
         "pool_migrate" => return migrate::pool_migrate(daemon, call).await,
         "migrate_send" => return migrate::migrate_send(daemon, call).await,
+        "clean_shutdown" | "hard_shutdown" | "shutdown" => {
+            return stop::call(daemon, message, call).await;
+        }
+        "power_state_reset" => return stop::reset(daemon, call).await,
+        "pause" | "unpause" | "clean_reboot" | "hard_reboot" => {
+            return power::call(daemon, message, call).await;
+        }
+        "suspend" => return suspend::call(daemon, call).await,
+        "resume" | "resume_on" => return resume::call(daemon, message, call).await,
         _ => {}
     }
     if let Some(answer) = memory::call(daemon, message, call).await {
@@ -54,9 +69,19 @@ pub(super) async fn call(
 
 /// Sagas of the class.
 pub(super) fn sagas() -> Vec<Def> {
-    let mut all =
-        vec![start::saga(), copy::saga(), create::saga(), memory::saga(), provision::saga()];
+    let mut all = vec![
+        start::saga(),
+        copy::saga(),
+        create::saga(),
+        image::saga(),
+        memory::saga(),
+        provision::saga(),
+        resume::saga(),
+        suspend::saga(),
+    ];
     all.extend(migrate::sagas());
+    all.extend(stop::sagas());
+    all.extend(power::sagas());
     all
 }
 
