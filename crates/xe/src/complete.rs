@@ -311,7 +311,7 @@ fn current_value(
 const BASH: &str = r#"# bash completion for xe: eval "$(xe completion bash)", or put this in /usr/share/bash-completion/completions/xe
 _xe() {
     local line="${COMP_LINE:0:COMP_POINT}" current words candidate
-    # Bash splits at = and :, xe does not: take the words from the line itself, quotes respected as far as they close.
+    # Bash splits at = and :, xe does not: take the words from the line itself, up to the cursor.
     current="${line##*[[:space:]]}"
     read -r -a words <<< "${line% *}"
     local IFS=$'\n' out=() text about

@@ -106,6 +106,9 @@ fn execute(
         }
         let command = find_command(&invocation.command)?;
         normalise(&command, &mut invocation.params)?;
+        for note in notes(&command, &invocation.params) {
+            terminal.stderr(&format!("Note: {note}\n"));
+        }
         credentials(&mut invocation.globals, terminal)?;
         Ok(Some(command))
     })();
@@ -205,6 +208,46 @@ pub(crate) fn normalise(command: &Command, params: &mut Params) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// Parameters that some commands heed although XenServer's table does not list them.
+const UNLISTED: &[&str] = &[
+    "template-uuid",
+    "template-name",
+    "template-name-label",
+    "name-description",
+    "new-name-label",
+    "new-name-description",
+    "sm-config",
+    "device-config",
+    "task-uuid",
+    "params",
+    "counts",
+];
+
+/// What a command passes over in silence in XenServer, said aloud: parameters it does not have, other databases.
+fn notes(command: &Command, params: &Params) -> Vec<String> {
+    let mut notes = Vec::new();
+    if params.iter().any(|(k, _)| k.starts_with("database:")) {
+        notes.push("database: is passed over; the pool as it is now is shown.".to_owned());
+    }
+    let has_selectors = command.selectors.is_some();
+    if has_selectors || matches!(command.kind, Kind::Verb(..)) {
+        return notes;
+    }
+    for (name, _) in params.iter() {
+        let known = command.required.iter().chain(&command.optional).any(|p| {
+            let stem = p.trim_end_matches([':', '-']);
+            name == stem || p.len() > stem.len() && name.starts_with(stem)
+        });
+        let flag = command.flags.contains(&name);
+        let stem = name.split(':').next().unwrap_or(name);
+        let heeded = UNLISTED.contains(&stem) || command_line::STANDARD_PARAMS.contains(&name);
+        if !known && !flag && !heeded {
+            notes.push(format!("{} has no parameter '{name}'; it is passed over.", command.name));
+        }
+    }
+    notes
 }
 
 /// Reads the password file; asks for a password where a user was named without one.

@@ -29,6 +29,9 @@ pub(crate) fn run(
     method: &str,
     params: Vec<Value>,
 ) -> Result<String, Failure> {
+    if datamodel::method(method).is_some_and(|(known, _)| !known.is_async()) {
+        return Ok(text_of(&api.call(method, params)?));
+    }
     let task = text_of(&api.call(&format!("Async.{method}"), params)?);
     let guard = interrupt::watch();
     let ended = follow(api, out, method, &task, &guard);

@@ -27,6 +27,8 @@ const PORT: u16 = 443;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Where there are several addresses, each is given this long first: a dead host must not hold up the others (S2-18).
 const QUICK_CONNECT: Duration = Duration::from_millis(800);
+/// A connection unused for so long is made anew.
+const IDLE: Duration = Duration::from_secs(3);
 /// Longest wait for the answer to a read: the server promises 30 s (design section 8), plus the way.
 const READ_TIMEOUT: Duration = Duration::from_secs(35);
 /// Longest wait for anything else: giving up leaves it unknown whether it was done, so the server decides first.
@@ -77,6 +79,7 @@ pub(crate) struct Transport {
 struct Connection {
     stream: Box<dyn Stream>,
     server: Server,
+    used: Instant,
 }
 
 impl std::fmt::Debug for Transport {
@@ -182,7 +185,7 @@ impl Transport {
                 }
                 match open(&server, &self.globals, limit) {
                     Ok(stream) => {
-                        self.connection = Some(Connection { stream, server });
+                        self.connection = Some(Connection { stream, server, used: Instant::now() });
                         return Ok(());
                     }
                     Err(OpenError::Untrusted(text)) => return Err(CallError::Untrusted(text)),
@@ -249,6 +252,11 @@ impl Transport {
         let mut message = head.into_bytes();
         message.extend_from_slice(&body);
 
+        // The server may close a connection that idled while a person made up their mind, and a call that changes
+        // something must not be lost in it.
+        if self.connection.as_ref().is_some_and(|c| c.used.elapsed() > IDLE) {
+            self.connection = None;
+        }
         let fresh = self.connection.is_none();
         if fresh {
             self.connect()?;
@@ -365,6 +373,7 @@ impl Transport {
         };
         let (body, keep) = wait.talk(&mut *connection.stream, message)?;
         if keep {
+            connection.used = Instant::now();
             self.connection = Some(connection);
         }
         Ok(body)

@@ -503,3 +503,14 @@ fn a_storage_migration_asks_the_destination_first() {
     let send = format!("Async.VM.migrate_send({}", reference(11));
     assert!(run.calls.iter().any(|c| c.starts_with(&send)), "{:?}", run.calls);
 }
+
+#[test]
+fn parameters_a_command_does_not_have_are_passed_over_aloud() {
+    let run = xe(&pool(), &format!("pbd-plug uuid={} hots=h1", uuid(43)));
+    assert_eq!(run.err, "Note: pbd-plug has no parameter 'hots'; it is passed over.\n");
+    assert_eq!(run.code, 0);
+    for line in ["vm-list database:vdi-uuid=x", "vm-install template=Other new-name-label=x"] {
+        let notes = xe(&pool(), line).err;
+        assert_eq!(notes.contains("passed over"), line.contains("database"), "{notes}");
+    }
+}
