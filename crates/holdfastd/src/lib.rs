@@ -50,6 +50,5 @@ pub const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
 
 /// A new random uuid: the one door to randomness for names.
 pub fn random_uuid() -> uuid::Uuid {
-    #[expect(clippy::disallowed_methods, reason = "this is the door")]
     uuid::Uuid::new_v4()
 }

@@ -44,9 +44,8 @@ static SHAPES: LazyLock<HashMap<&'static str, Shape>> = LazyLock::new(|| {
         })
         .collect();
     for class in datamodel::CLASSES {
-        for (_, source_class, source_field) in
-            shapes[class.name].reverse.iter().copied().collect::<Vec<_>>()
-        {
+        let reverse = shapes[class.name].reverse.clone();
+        for (_, source_class, source_field) in reverse {
             let Some(source) = datamodel::class(source_class) else { continue };
             let Some((i, _)) = source.field(source_field) else { continue };
             let shown_in =

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datamodel::{Class, Implicit, Type};
+use datamodel::{Class, Implicit};
 use uuid::Uuid;
 use xenapi::{Error, FieldIdx, OpaqueRef, Record, Value};
 
@@ -173,9 +173,4 @@ fn all_projected(
     uuids
         .into_iter()
         .filter_map(move |uuid| view.record(class.name, uuid).map(|record| project(&view, record)))
-}
-
-/// The record type of a class, for code that needs a value of it.
-pub fn record_type(class: &'static Class) -> Type {
-    Type::Record(class.name)
 }

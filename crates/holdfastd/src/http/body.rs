@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// Target size of one piece of a streamed answer, bytes.
-pub const PIECE_BYTES: usize = 64 << 10;
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
 /// Produces the next piece of a streamed answer, or `None` at its end.
-pub type Pieces = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
+pub(super) type Pieces = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
 
 /// The body of a reply.
 pub enum ReplyBody {

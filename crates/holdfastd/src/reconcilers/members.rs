@@ -101,10 +101,10 @@ async fn liveness(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
         change.set(object(metrics), "last_updated", Timestamp(daemon.now()));
         match edits::commit(daemon, &change).await {
             Ok(_) if live => {
-                tracing::info!(host = %id, name = text(host, "name_label"), "host is live")
+                tracing::info!(host = %id, name = text(host, "name_label"), "host is live");
             }
             Ok(_) => {
-                tracing::warn!(host = %id, name = text(host, "name_label"), "host is not live: its lease has ended")
+                tracing::warn!(host = %id, name = text(host, "name_label"), "host is not live: its lease has ended");
             }
             Err(error) => tracing::warn!(%error, "a host's liveness could not be recorded"),
         }

@@ -207,7 +207,7 @@ fn unit(daemon: &Arc<Daemon>, view: &View) {
     match voter_unit::follow(daemon.config(), host, daemon.identity().pool, slot) {
         Ok(false) => {}
         Ok(true) => {
-            tracing::info!(votes = slot.is_some(), "this host's place among the voters changed")
+            tracing::info!(votes = slot.is_some(), "this host's place among the voters changed");
         }
         Err(error) => tracing::warn!(%error, "the etcd unit's spec could not be written"),
     }

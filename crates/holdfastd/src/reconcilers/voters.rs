@@ -222,7 +222,8 @@ async fn add(
 ) -> anyhow::Result<VoterSlot> {
     let agent = member(view, host)
         .ok_or_else(|| anyhow::anyhow!("{host} has not told where its database listens"))?;
-    let (id, founding) = members.add_learner(&host.to_string(), &agent.etcd_peer_url, ADD_LIMIT).await?;
+    let (id, founding) =
+        members.add_learner(&host.to_string(), &agent.etcd_peer_url, ADD_LIMIT).await?;
     let Founding::Existing { members: initial } = founding else {
         anyhow::bail!("a learner founds nothing")
     };
