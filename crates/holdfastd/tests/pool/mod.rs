@@ -91,8 +91,17 @@ impl Pool {
 
     /// A pool in which nobody runs sagas that other hosts began: for tests that run them by hand.
     pub async fn idle(count: usize) -> Self {
+        Self::made(count, Storage::new()).await
+    }
+
+    /// Another pool whose hosts reach the same storage.
+    pub async fn on_storage(count: usize, storage: Arc<Storage>) -> Self {
+        let pool = Self::made(count, storage).await;
+        Self { hosts: pool.hosts.into_iter().map(Host::following).collect(), ..pool }
+    }
+
+    async fn made(count: usize, storage: Arc<Storage>) -> Self {
         let world = World::new();
-        let storage = Storage::new();
         let asked = world.clone();
         storage.ask_for_holders(move |path| asked.writer_of(path));
         let db = MemoryDb::new();

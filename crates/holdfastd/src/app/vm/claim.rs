@@ -24,7 +24,7 @@ fn reservation_key(host: Uuid) -> Key {
     Key::new(Table::Reservation, host.to_string())
 }
 
-fn lock_key(vdi: Uuid) -> Key {
+pub(crate) fn lock_key(vdi: Uuid) -> Key {
     Key::new(Table::VdiLock, vdi.to_string())
 }
 

@@ -228,8 +228,16 @@ pub(crate) fn disks(
         record.set_by_name("VM", reference(to));
         record.set_by_name("currently_attached", false.into());
         record.set_by_name("current_operations", Value::Map(Vec::new()));
-        if let Some(vdi) = target(original, "VDI").and_then(|vdi| renamed.get(&vdi)) {
-            record.set_by_name("VDI", reference(*vdi));
+        if let Some(vdi) = target(original, "VDI") {
+            let writable = !view.record("VDI", vdi).is_some_and(|v| truth(v, "read_only"));
+            match renamed.get(&vdi) {
+                Some(twin) => {
+                    record.set_by_name("VDI", reference(*twin));
+                }
+                // A disk left out on request has no place in the duplicate: it is the original's.
+                None if text(original, "type") == "Disk" && writable => continue,
+                None => {}
+            }
         }
         change.create(record);
     }

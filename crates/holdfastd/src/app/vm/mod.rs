@@ -2,7 +2,7 @@
 
 pub(crate) mod claim;
 mod copy;
-mod create;
+pub(crate) mod create;
 pub(crate) mod duplicate;
 mod image;
 pub(crate) mod launch;
@@ -13,7 +13,9 @@ mod provision;
 pub(crate) mod questions;
 pub(crate) mod resident;
 mod resume;
+mod revert;
 mod settings;
+mod snapshot;
 pub(crate) mod spec;
 pub(crate) mod start;
 mod stop;
@@ -51,6 +53,13 @@ pub(super) async fn call(
         "pause" | "unpause" | "clean_reboot" | "hard_reboot" => {
             return power::call(daemon, message, call).await;
         }
+        "snapshot" | "checkpoint" => return snapshot::call(daemon, message, call).await,
+        "snapshot_with_quiesce" => {
+            let vm = super::ref_param(call, 0).to_string();
+            let why = "no guest tools take part in snapshots".to_owned();
+            return Err(Error::new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", [vm, why]));
+        }
+        "revert" => return revert::call(daemon, call).await,
         "suspend" => return suspend::call(daemon, call).await,
         "resume" | "resume_on" => return resume::call(daemon, message, call).await,
         _ => {}
@@ -77,11 +86,13 @@ pub(super) fn sagas() -> Vec<Def> {
         memory::saga(),
         provision::saga(),
         resume::saga(),
+        revert::saga(),
         suspend::saga(),
     ];
     all.extend(migrate::sagas());
     all.extend(stop::sagas());
     all.extend(power::sagas());
+    all.extend(snapshot::sagas());
     all
 }
 
