@@ -289,6 +289,7 @@ async fn introduce(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Err
 
 async fn scan(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: SrArgs = sagas::args(state)?;
+    crate::reconcilers::vm_documents::register_found(daemon, args.sr).await;
     let view = daemon.view().await;
     let change = scanned(daemon, &view, args.sr).await.map_err(|e| sagas::failed(&e))?;
     state.stage(change);

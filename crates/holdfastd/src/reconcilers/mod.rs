@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`this_host`] | on every host | what this host tells the others, the database's endpoints, `had`'s lease, its etcd unit |
 //! | [`guests`] | on every host | the guests of this host |
+//! | [`vm_documents`] | on one host per SR | that VM definitions stand beside the disks |
 //! | [`coordinator`] | on every host | that one host coordinates |
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
@@ -15,6 +16,7 @@ pub mod guests;
 pub mod members;
 pub mod peers;
 pub mod this_host;
+pub mod vm_documents;
 pub mod voters;
 
 use std::future::Future;
@@ -30,6 +32,7 @@ pub type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub fn all(daemon: &Arc<Daemon>) -> Vec<Loop> {
     vec![
         Box::pin(guests::run(daemon.clone())),
+        Box::pin(vm_documents::run(daemon.clone())),
         Box::pin(this_host::run(daemon.clone())),
         Box::pin(coordinator::run(daemon.clone())),
         Box::pin(peers::run(daemon.clone())),
