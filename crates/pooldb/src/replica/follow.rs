@@ -82,13 +82,21 @@ impl<R: StoredRecord> Replica<R> {
                         }
                     }
                     WatchItem::Alive(current) if current < self.revision() => {
-                        // The database lost what it had acknowledged (or was replaced under the same id).
-                        tracing::error!(
-                            here = %self.revision(), there = %current,
-                            "the pool database is older than this replica; taking its state over"
-                        );
-                        self.fill(db, turn).await?;
-                        break;
+                        // Usually the question was asked before the newest changes came: ask again.
+                        let asked = Instant::now();
+                        let here = self.revision();
+                        let there = db.current_revision().await?;
+                        if there >= here {
+                            pending = Some((here, asked));
+                        } else {
+                            // The database lost what it had acknowledged (or was replaced under the same id).
+                            tracing::error!(
+                                %here, %there,
+                                "the pool database is older than this replica; taking its state over"
+                            );
+                            self.fill(db, turn).await?;
+                            break;
+                        }
                     }
                     WatchItem::Alive(current) => pending = Some((current, Instant::now())),
                     WatchItem::Compacted => {
