@@ -20,7 +20,7 @@ use crate::records::SessionRecord;
 use crate::{Store, View};
 
 /// Deadline of a commit on behalf of a client: above any healthy failover, far below a call's limit.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(8);
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// A replica that nobody confirmed for this long has no quorum, as far as clients are told.
 pub const QUORUM_AGE: Duration = Duration::from_secs(5);
 

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use pooldb::gate::Gate;
-use pooldb::migrate::{Move, moved_to};
+use pooldb::migrate::{Move, MoveError, MoveStep, moved_to};
 use pooldb::{EmbeddedDb, EtcdDb, Key, PoolDb, Table, Txn};
 
 use crate::backend::{self, Backend};
 use crate::config::Config;
 use crate::identity::{Home, Identity};
 use crate::records::{VoterPlan, VoterSlot, encode};
-use crate::{Daemon, voter_unit};
+use crate::{Daemon, reached, voter_unit};
 
 /// Longest wait for a newly founded etcd to answer.
 const FOUNDING_LIMIT: Duration = Duration::from_secs(15);
@@ -50,7 +50,11 @@ pub async fn ensure_etcd(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
     let mut identity = daemon.identity();
     let url = config.etcd_client_url();
     tracing::info!(%url, "the pool's database moves to etcd");
+    // What an interrupted attempt founded still answers at the same address and must not be taken for the new one.
+    voter_unit::stop(config)?;
+    silent(config).await?;
     voter_unit::found(config, identity.host, identity.pool)?;
+    reached("found: unit told");
     identity.home = Home::Etcd { endpoints: vec![url.clone()], cluster_id: None };
     let target = match answering(config, &identity).await {
         Ok(target) => target,
@@ -73,9 +77,10 @@ pub async fn ensure_etcd(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
     };
     plan.members.insert(identity.host, slot);
     daemon.store().commit(Txn::new().put(plan_key(), encode(&plan)), FOLLOW_LIMIT).await?;
+    reached("found: planned");
     let mut moving =
         Move::new(Arc::new(source.clone()), Arc::new(target.clone()), vec![url]).await?;
-    if let Err(error) = moving.run().await {
+    if let Err(error) = run(&mut moving).await {
         if moving.give_up().await.is_ok() {
             voter_unit::stop(config)?;
             return Err(error.into());
@@ -84,6 +89,7 @@ pub async fn ensure_etcd(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
         moving.run().await.context("the database was moved and can't be opened yet")?;
     }
     daemon.set_identity(identity)?;
+    reached("found: identity written");
     let revision = target.current_revision().await?;
     daemon.set_backend(Backend::Etcd(target.clone()));
     if !daemon.store().replica().wait_for_in(cluster, revision, FOLLOW_LIMIT).await {
@@ -93,6 +99,29 @@ pub async fn ensure_etcd(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
     retire(config, "moved");
     tracing::info!(cluster = %format!("{:x}", cluster.cluster_id), "the pool's database is in etcd");
     Ok(())
+}
+
+/// All steps, each of which this process may not survive.
+async fn run(moving: &mut Move) -> Result<(), MoveError> {
+    let mut step = moving.resume().await?;
+    while step != MoveStep::Done {
+        step = moving.step(step).await?;
+        reached(&format!("found: {step:?} is next"));
+    }
+    Ok(())
+}
+
+/// Waits until nobody listens where this host's member will.
+async fn silent(config: &Config) -> anyhow::Result<()> {
+    let address = (config.host.address.as_str(), config.etcd.client_port);
+    let gone = async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(FOUNDING_LIMIT, gone).await.with_context(|| {
+        format!("something else listens at {}, where etcd shall", config.etcd_client_url())
+    })
 }
 
 async fn answering(config: &Config, identity: &Identity) -> anyhow::Result<EtcdDb> {

@@ -26,7 +26,7 @@ use crate::founding;
 use crate::identity::{Home, Identity};
 use crate::pki::{self, Secret};
 use crate::records::{Ticket, decode};
-use crate::{Store, View, random_uuid};
+use crate::{Store, View, random_uuid, reached};
 
 /// What a joining host sends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,8 +109,10 @@ pub fn begin(
     host::fs::write_durable(&dir.join(pki::KEY_FILE), key_pem.expose().as_bytes(), 0o600)?;
     host::fs::write_durable(&dir.join(pki::CERT_FILE), answer.certificate.as_bytes(), 0o644)?;
     host::fs::write_durable(&dir.join(ANSWER_FILE), &serde_json::to_vec(answer)?, 0o600)?;
+    reached("join: answer kept");
     let joining = Identity { home: Home::Joining, ..identity.clone() };
     joining.write(&config.host_file())?;
+    reached("join: begun");
     Ok(())
 }
 
@@ -138,7 +140,9 @@ pub async fn complete(config: &Config, identity: &Identity, own: &View) -> anyho
         remove_dir(&dir);
         return Ok(Outcome::Withdrawn);
     }
+    reached("join: a member over there");
     install(config, &dir, &answer)?;
+    reached("join: files in place");
     let member = Identity {
         pool: answer.pool,
         epoch: answer.epoch,
@@ -146,6 +150,7 @@ pub async fn complete(config: &Config, identity: &Identity, own: &View) -> anyho
         ..identity.clone()
     };
     member.write(&config.host_file())?;
+    reached("join: identity written");
     Ok(Outcome::Member)
 }
 
@@ -209,6 +214,7 @@ async fn commit_records(
             txn = txn.absent(key.clone()).put(key.clone(), bytes.clone());
         }
         there.commit(txn, COMMIT_LIMIT).await?;
+        reached("join: records committed");
     }
     let done = Txn::new().guard(Guard::Exists(ticket.clone())).delete(ticket.clone());
     there.commit(done, COMMIT_LIMIT).await.map(drop)

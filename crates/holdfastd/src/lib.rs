@@ -48,6 +48,16 @@ pub type View = pooldb::View<xenapi::Record>;
 /// Longest wait of a read for revisions that another host has already shown to the client.
 pub const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
 
+/// A step of something that must survive the end of this process at any moment was reached. Tests name the step in
+/// `HOLDFAST_TEST_DIE_AT` at which the process shall end as by `kill -9`; release builds have no such thing.
+pub(crate) fn reached(step: &str) {
+    if cfg!(debug_assertions)
+        && std::env::var_os("HOLDFAST_TEST_DIE_AT").is_some_and(|at| at == step)
+    {
+        std::process::abort();
+    }
+}
+
 /// A new random uuid: the one door to randomness for names.
 pub fn random_uuid() -> uuid::Uuid {
     uuid::Uuid::new_v4()

@@ -12,7 +12,7 @@ use crate::first_start::VERSION;
 use crate::identity::Home;
 use crate::joining::{Answer, Request, ticket_key};
 use crate::records::{Ticket, decode, encode};
-use crate::{Daemon, View, founding, pki, start};
+use crate::{Daemon, View, founding, pki, reached, start};
 
 /// Answers the message.
 pub(super) async fn accept(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
@@ -48,6 +48,7 @@ pub(super) async fn accept(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Va
         ca = pki::fingerprint(&ca.cert_pem).unwrap_or_default(),
         "a host has leave to join this pool"
     );
+    reached("accept: leave given");
     let answer = Answer {
         pool: identity.pool,
         epoch: identity.epoch,

@@ -14,7 +14,7 @@ use crate::first_start::VERSION;
 use crate::joining::{self, Answer, Outcome, Request};
 use crate::pki::{self, HostKey};
 use crate::records::VdiLock;
-use crate::{Daemon, View, random_uuid};
+use crate::{Daemon, View, random_uuid, reached};
 
 /// How long completing the join is tried before it is left to this host's next start.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(30);
@@ -55,6 +55,7 @@ pub(super) async fn join(
         force,
     };
     let answer = ask(call, &request).await?;
+    reached("join: answered");
     // From here on this host's own records must not change: they are being carried over.
     let internal = |e: anyhow::Error| errors::internal(format!("{e:#}"));
     own.freeze(true).await.map_err(|e| errors::from_db(&e))?;

@@ -1,0 +1,240 @@
+//! A host of the test: a daemon and an etcd unit as processes, on a loopback address of their own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use client::{Client, Options, Session, Target, Trust};
+use tokio::time::Instant;
+use xenapi::{Record, Value};
+
+const PASSWORD: &str = "root's password of the test";
+const PATIENCE: Duration = Duration::from_secs(40);
+const PAUSE: Duration = Duration::from_millis(50);
+const API_PORT: u16 = 7443;
+
+static NEXT: AtomicU16 = AtomicU16::new(1);
+
+/// A daemon with its unit.
+pub struct Host {
+    address: String,
+    dir: PathBuf,
+    daemon: Option<Child>,
+    unit: Option<Child>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for child in [&mut self.daemon, &mut self.unit].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Host {
+    /// An address where nobody listens.
+    pub fn nowhere() -> Self {
+        Self { address: address(250), dir: PathBuf::new(), daemon: None, unit: None }
+    }
+
+    fn new(dir: PathBuf, name: &str) -> Self {
+        let address = address(NEXT.fetch_add(1, Ordering::Relaxed));
+        for sub in ["etc", "state", "run"] {
+            std::fs::create_dir_all(dir.join(sub)).expect("a directory of the test");
+        }
+        std::fs::write(dir.join("etc/initial-password"), PASSWORD).expect("the password");
+        let config = format!(
+            "[host]\nname = '{name}'\naddress = '{address}'\n\
+             [api]\nlisten = '{address}:{API_PORT}'\nsocket = '{0}/run/api.sock'\n\
+             [paths]\nstate = '{0}/state'\nrun = '{0}/run'\netc = '{0}/etc'\n\
+             [libvirt]\nuri = 'test:///default'\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("holdfast.toml"), config).expect("the configuration");
+        let mut host = Self { address, dir, daemon: None, unit: None };
+        host.unit = Some(host.spawn(&["etcd-unit"], None));
+        host
+    }
+
+    fn spawn(&self, arguments: &[&str], die_at: Option<&str>) -> Child {
+        let log = |name: &str| {
+            let path = self.dir.join(format!("{name}.log"));
+            std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a log")
+        };
+        let name = arguments.first().copied().unwrap_or("daemon");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfastd"));
+        command.arg("--config").arg(self.dir.join("holdfast.toml")).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(name));
+        if let Some(step) = die_at {
+            command.env("HOLDFAST_TEST_DIE_AT", step);
+        }
+        command.spawn().expect("holdfastd starts")
+    }
+
+    /// Ends the daemon and starts it with the order to end at that step.
+    pub async fn restart_dying_at(&mut self, step: Option<&str>) {
+        if step.is_some() {
+            if let Some(mut daemon) = self.daemon.take() {
+                let _ = daemon.kill();
+                let _ = daemon.wait();
+            }
+            self.daemon = Some(self.spawn(&[], step));
+            self.client().await;
+        }
+    }
+
+    /// Starts the daemon if it has ended, as its unit would, until it answers and stays.
+    pub async fn revive(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let ended = match &mut self.daemon {
+                Some(daemon) => daemon.try_wait().expect("our child").is_some(),
+                None => true,
+            };
+            if ended {
+                self.daemon = Some(self.spawn(&[], None));
+            }
+            // A daemon that joined ends by itself a moment after its answer.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            let runs = self.daemon.as_mut().is_some_and(|d| matches!(d.try_wait(), Ok(None)));
+            if runs && self.try_session().await.is_ok() {
+                return;
+            }
+            assert!(Instant::now() < end, "{} does not answer: see {:?}", self.address, self.dir);
+        }
+    }
+
+    async fn try_session(&self) -> Result<Session, String> {
+        let target = Target::Unix(self.dir.join("run/api.sock"));
+        let mut options = Options::new(Trust::Insecure).with_deadline(Duration::from_secs(60));
+        options.connect_deadline = Duration::from_secs(2);
+        let client = Client::connect(target, options).await.map_err(|e| e.to_string())?;
+        client.login("root", "", "test").await.map_err(|e| e.to_string())
+    }
+
+    async fn client(&self) -> Session {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.try_session().await {
+                Ok(session) => return session,
+                Err(error) => assert!(Instant::now() < end, "{:?}: {error}", self.dir),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The hosts that this daemon knows.
+    pub async fn hosts(&self) -> Vec<Record> {
+        self.client().await.records("host").await.expect("host.get_all_records")
+    }
+
+    async fn pool(&self) -> Record {
+        let pools = self.client().await.records("pool").await.expect("pool.get_all_records");
+        assert_eq!(pools.len(), 1);
+        pools.into_iter().next().expect("one")
+    }
+
+    /// Whether it is in the other's pool.
+    pub async fn is_in_pool_of(&self, other: &Self) -> bool {
+        self.pool().await.uuid() == other.pool().await.uuid()
+    }
+
+    /// Writes and reads back.
+    pub async fn writes(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        let pool = self.pool().await;
+        loop {
+            let session = self.client().await;
+            let params = [Value::Ref(pool.opaque()), text.into()];
+            match session.call("pool.set_name_description", &params).await {
+                Ok(_) => break,
+                Err(error) => assert!(Instant::now() < end, "{:?}: {error}", self.dir),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let read = self.pool().await;
+        assert_eq!(read.get_by_name("name_description").and_then(Value::as_str), Some(text));
+    }
+
+    /// `pool.join` here.
+    pub async fn call_join(&self, other: &Self, password: &str) -> Result<(), String> {
+        let address = format!("{}:{API_PORT}", other.address);
+        let params = [address.as_str().into(), "root".into(), password.into()];
+        let session = self.client().await;
+        session.call("pool.join", &params).await.map(drop).map_err(|e| e.to_string())
+    }
+
+    fn embedded_store(&self) -> PathBuf {
+        self.dir.join("state/db/pool.redb")
+    }
+
+    fn home(&self) -> serde_json::Value {
+        let text = std::fs::read(self.dir.join("state/host.json")).expect("host.json");
+        serde_json::from_slice::<serde_json::Value>(&text).expect("JSON")["home"].clone()
+    }
+}
+
+/// Two hosts, each its own pool at first.
+pub struct Pair {
+    /// Accepts.
+    pub a: Host,
+    /// Joins.
+    pub b: Host,
+    _dir: tempfile::TempDir,
+}
+
+impl Pair {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut a = Host::new(dir.path().join("a"), "a");
+        let mut b = Host::new(dir.path().join("b"), "b");
+        a.daemon = Some(a.spawn(&[], None));
+        b.daemon = Some(b.spawn(&[], None));
+        a.client().await;
+        b.client().await;
+        Self { a, b, _dir: dir }
+    }
+
+    pub async fn join(&self) -> Result<(), String> {
+        self.b.call_join(&self.a, PASSWORD).await
+    }
+
+    /// One pool, one store, two voters.
+    pub async fn formed(&self, step: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let both = [self.a.hosts().await.len(), self.b.hosts().await.len()];
+            let voters = [self.a.home(), self.b.home()]
+                .map(|home| home["etcd"]["endpoints"].as_array().map_or(0, Vec::len));
+            let stores = [self.a.embedded_store().exists(), self.b.embedded_store().exists()];
+            if both == [2, 2] && voters == [2, 2] && stores == [false, false] {
+                break;
+            }
+            assert!(
+                Instant::now() < end,
+                "{step}: hosts {both:?}, voters {voters:?}, embedded stores {stores:?}"
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+        assert!(self.b.is_in_pool_of(&self.a).await, "{step}");
+        self.a.writes("by a").await;
+        self.b.writes("by b").await;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.a.pool().await;
+            if seen.get_by_name("name_description").and_then(Value::as_str) == Some("by b") {
+                return;
+            }
+            assert!(Instant::now() < end, "{step}: a does not see what b wrote");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// An address of this process's own in 127/8, so that tests can run side by side on the usual ports.
+fn address(number: u16) -> String {
+    let pid = std::process::id();
+    format!("127.{}.{}.{}", 64 + (pid >> 8) % 128, pid % 256, number % 251 + 1)
+}
