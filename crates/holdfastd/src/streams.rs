@@ -1,5 +1,7 @@
 //! HTTP requests that are not calls: the page, health, consoles, transfers.
 
+mod console;
+
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
@@ -33,6 +35,11 @@ pub async fn answer(
             let found = crate::audit::audit(&daemon.view().await);
             plain(StatusCode::OK, &serde_json::to_string(&found).unwrap_or_default())
         }
+        (&Method::CONNECT, "/console") => console::connect(daemon, peer, request).await,
+        (&Method::GET, "/console") => {
+            plain(StatusCode::BAD_REQUEST, "a console is opened with CONNECT, not GET\n")
+        }
+        (&Method::GET, "/vncsnapshot") => console::picture(daemon, peer, request).await,
         (&Method::GET, "/") => plain(StatusCode::OK, "Holdfast\n"),
         (&Method::GET | &Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only calls may be posted\n"),

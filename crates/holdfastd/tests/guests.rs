@@ -242,3 +242,59 @@ async fn killed_at(kind: &str, position: u64, victim: usize) {
     let host = pool.hosts.iter().find(|h| Some(h.uuid) == resident).map(|h| h.name.clone());
     assert_eq!(host.as_ref(), pool.world.running_on(vm).first(), "{wrong}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evacuated_host_is_empty_and_a_guest_that_can_not_leave_is_named_before() {
+    let pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    let (h1, h2) = (pool.h1(), &pool.hosts[1]);
+    let host = reference(h1.uuid);
+    h1.ok("host.disable", vec![reference(h2.uuid)]).await;
+    let prevent = h1.ok("host.get_vms_which_prevent_evacuation", vec![host.clone()]).await;
+    let reason = prevent.as_map().and_then(|m| {
+        m.pairs().iter().find(|(k, _)| *k == reference(vm)).map(|(_, v)| v.clone())
+    });
+    assert_eq!(
+        reason,
+        Some(Value::str_set(vec![
+            "HOST_DISABLED".to_owned(),
+            xenapi::OpaqueRef::new(h2.uuid).to_string(),
+        ]))
+    );
+    let refused = h1.refused("host.evacuate", vec![host.clone()]).await;
+    assert_eq!(refused[0], "CANNOT_EVACUATE_HOST");
+    h1.ok("host.enable", vec![reference(h2.uuid)]).await;
+    h1.ok("host.evacuate", vec![host]).await;
+    assert_eq!(pool.world.running_on(vm), ["h2"]);
+    pool.comes_to_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_moves_with_a_disk_to_another_repository() {
+    let pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    let other = pool.h1().shared_sr_at("/srv/other").await;
+    let view = pool.view().await;
+    let vbd = view.referrers("VBD", "VM", vm).next().expect("it has a disk");
+    let old = pool.h1().named("VBD", vbd, "VDI").await.expect("in it");
+    let to = pool.hosts[1].uuid;
+    let dest = pool
+        .h1()
+        .ok("host.migrate_receive", vec![reference(to), reference(to), Value::Map(vec![])])
+        .await;
+    let params = vec![
+        reference(vm),
+        dest,
+        true.into(),
+        Value::Map(vec![(reference(old), reference(other))]),
+        Value::Map(vec![]),
+        Value::Map(vec![]),
+    ];
+    pool.h1().ok("VM.migrate_send", params).await;
+    assert_eq!(pool.world.running_on(vm), ["h2"]);
+    let new = pool.h1().named("VBD", vbd, "VDI").await.expect("a disk");
+    assert_ne!(new, old);
+    assert_eq!(pool.h1().named("VDI", new, "SR").await, Some(other));
+    assert!(pool.view().await.record("VDI", old).is_none(), "the old disk is gone");
+    pool.comes_to_rest().await;
+}

@@ -108,6 +108,72 @@ pub(super) async fn caller(
     token_caller(daemon, peer, token).await
 }
 
+/// A parameter of a request's query, percent-decoded.
+pub(crate) fn query<B>(request: &http::Request<B>, name: &str) -> Option<String> {
+    request.uri().query()?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then(|| percent_decoded(value))
+    })
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (bytes[at], code) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (b'+', _) => {
+                out.push(b' ');
+                at += 1;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Who makes a request that is not a call: by `session_id` in the query or as a cookie, by name and password (basic
+/// authentication), or by being root on this host or a member.
+///
+/// # Errors
+/// `SESSION_INVALID` or `SESSION_AUTHENTICATION_FAILED`.
+pub(crate) async fn of_request<B>(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    request: &http::Request<B>,
+) -> Result<Caller, Error> {
+    let header = |name| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let cookie = || {
+        let cookies = header(http::header::COOKIE)?;
+        let found = cookies.split(';').find_map(|c| c.trim().strip_prefix("session_id="))?;
+        Some(percent_decoded(found))
+    };
+    if let Some(session) = query(request, "session_id").or_else(cookie) {
+        return caller(daemon, peer, &Value::from(session)).await;
+    }
+    if let Some(basic) = header(http::header::AUTHORIZATION).and_then(|a| a.strip_prefix("Basic "))
+    {
+        use base64::Engine as _;
+        let failed = || Error::new("SESSION_AUTHENTICATION_FAILED", Vec::<String>::new());
+        let decoded =
+            base64::prelude::BASE64_STANDARD.decode(basic.trim()).map_err(|_| failed())?;
+        let decoded = String::from_utf8(decoded).map_err(|_| failed())?;
+        let (user, password) = decoded.split_once(':').ok_or_else(failed)?;
+        let role = check_password(daemon, false, user, &Secret::new(password)).await?;
+        let user = user.to_owned();
+        return Ok(Caller { user, role, origin: peer.origin(), session: None, member: None });
+    }
+    caller(daemon, peer, &Value::from("")).await
+}
+
 async fn token_caller(daemon: &Arc<Daemon>, peer: &Peer, token: Uuid) -> Result<Caller, Error> {
     let key = SessionKey::of(token);
     let record = find(daemon, &key)

@@ -38,6 +38,9 @@ pub(super) async fn call(
         }
         _ => {}
     }
+    if let Some(answer) = super::host_evacuate::call(daemon, message, call).await {
+        return answer;
+    }
     let view = daemon.view().await;
     let host = find(&view, "host", ref_param(call, 0))?;
     let mut change = Change::new();

@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod host;
+mod host_evacuate;
 pub mod message;
 pub mod network;
 pub mod pbd;

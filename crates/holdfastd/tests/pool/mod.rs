@@ -209,29 +209,8 @@ impl Pool {
     /// A shared file repository, plugged on every host and the pool's default.
     pub async fn shared_sr(&self) -> Uuid {
         let h1 = self.h1();
-        let config = Value::str_map([("location", SHARED)]);
-        let sr = h1
-            .call(
-                "SR.create",
-                vec![
-                    reference(h1.uuid),
-                    config,
-                    0.into(),
-                    "shared".into(),
-                    "".into(),
-                    "file".into(),
-                    "user".into(),
-                    true.into(),
-                    Value::Map(vec![]),
-                ],
-            )
-            .await
-            .expect("a repository is made");
-        let sr = sr.as_opaque().and_then(OpaqueRef::uuid).expect("a reference");
+        let sr = h1.shared_sr_at(SHARED).await;
         let view = h1.daemon.view().await;
-        for pbd in view.referrers("PBD", "SR", sr) {
-            h1.call("PBD.plug", vec![reference(pbd)]).await.expect("plugs");
-        }
         let mut change = Change::new();
         for pool in view.records("pool") {
             let pool = Object::new("pool", pool.uuid());
@@ -628,6 +607,34 @@ impl Host {
         };
         change.put(Key::new(Table::HostAgent, self.uuid.to_string()), encode(&member));
         edits::commit(&self.daemon, &change).await.expect("the host's records are committed");
+    }
+
+    /// A shared file repository at that place, plugged on every host.
+    pub async fn shared_sr_at(&self, location: &str) -> Uuid {
+        let config = Value::str_map([("location", location)]);
+        let sr = self
+            .call(
+                "SR.create",
+                vec![
+                    reference(self.uuid),
+                    config,
+                    0.into(),
+                    "shared".into(),
+                    "".into(),
+                    "file".into(),
+                    "user".into(),
+                    true.into(),
+                    Value::Map(vec![]),
+                ],
+            )
+            .await
+            .expect("a repository is made");
+        let sr = uuid_of(&sr);
+        let view = self.daemon.view().await;
+        for pbd in view.referrers("PBD", "SR", sr) {
+            self.call("PBD.plug", vec![reference(pbd)]).await.expect("plugs");
+        }
+        sr
     }
 
     /// Calls a message as root on this host.
