@@ -204,3 +204,62 @@ async fn a_vm_comes_back_from_its_disks_in_another_pool() {
     there.ok("VM.start", start(vm)).await;
     other.is_clean().await;
 }
+
+/// A halted VM with a snapshot of fixed ids.
+async fn with_snapshot(pool: Arc<Pool>) {
+    pool.fixed().await;
+    let copy = driver_api::storage::VolumeSpec {
+        volume: Uuid::from_u128(0x60),
+        label: "snap".to_owned(),
+        description: String::new(),
+        virtual_size_bytes: 64 << 20,
+        format: driver_api::hypervisor::DiskFormat::Qcow2,
+    };
+    let driver = pool.storage.driver("h1", "file");
+    let base = Uuid::from_u128(0x61);
+    driver.volume_fork(&pool.sr_spec(SR), VDI, base, &copy, PATIENCE).await.expect("forks");
+    let view = pool.view().await;
+    let (snapshot, vbd) = (Uuid::from_u128(0x62), Uuid::from_u128(0x63));
+    let mut vm = view.record("VM", VM).expect("there").as_ref().clone().with_uuid(snapshot);
+    vm.set_by_name("is_a_snapshot", true.into());
+    vm.set_by_name("is_a_template", true.into());
+    vm.set_by_name("snapshot_of", reference(VM));
+    let mut device = view.record("VBD", VBD).expect("there").as_ref().clone().with_uuid(vbd);
+    device.set_by_name("VM", reference(snapshot));
+    device.set_by_name("VDI", reference(copy.volume));
+    let mut disk = view.record("VDI", VDI).expect("there").as_ref().clone().with_uuid(copy.volume);
+    disk.set_by_name("snapshot_of", reference(VDI));
+    let mut change = holdfastd::edits::Change::new();
+    change.create(vm);
+    change.create(device);
+    change.create(disk);
+    holdfastd::edits::commit(&pool.h1().daemon, &change).await.expect("commits");
+    pool.h1().ok("VM.start", start(VM)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_is_whole_or_leaves_the_vm_as_it_was_wherever_it_is_interrupted() {
+    let args = serde_json::json!({ "vm": VM, "snapshot": Uuid::from_u128(0x62),
+        "run": [Uuid::from_u128(0xA001), 1], "image": null, "from": null, "old": [[VDI, SR]],
+        "by": Uuid::from_u128(0x98), "disks": [ { "vbd": Uuid::from_u128(0x63), "position": 0,
+        "vdi": Uuid::from_u128(0x60), "sr": SR, "base": Uuid::from_u128(0x97), "copy_sr": SR, "copy": {
+        "volume": Uuid::from_u128(0x96), "label": "copy", "description": "",
+        "virtual_size_bytes": 64 << 20, "format": "Qcow2" } } ] });
+    saga_law::holds("vm_revert", args, with_snapshot, async |pool, state| {
+        saga_law::nothing_left(&pool).await?;
+        let volumes = pool.volumes(SR).await;
+        if volumes.len() != 2 {
+            return Err(format!("volumes {volumes:?}"));
+        }
+        if state != SagaState::Done {
+            return Ok(());
+        }
+        let now = disk_of(&pool, VM).await;
+        if now != Uuid::from_u128(0x96) {
+            return Err(format!("its disk is {now}"));
+        }
+        pool.h1().ok("VM.start", start(VM)).await;
+        saga_law::nothing_left(&pool).await
+    })
+    .await;
+}
