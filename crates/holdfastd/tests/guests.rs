@@ -251,9 +251,9 @@ async fn an_evacuated_host_is_empty_and_a_guest_that_can_not_leave_is_named_befo
     let host = reference(h1.uuid);
     h1.ok("host.disable", vec![reference(h2.uuid)]).await;
     let prevent = h1.ok("host.get_vms_which_prevent_evacuation", vec![host.clone()]).await;
-    let reason = prevent.as_map().and_then(|m| {
-        m.pairs().iter().find(|(k, _)| *k == reference(vm)).map(|(_, v)| v.clone())
-    });
+    let reason = prevent
+        .as_map()
+        .and_then(|m| m.pairs().iter().find(|(k, _)| *k == reference(vm)).map(|(_, v)| v.clone()));
     assert_eq!(
         reason,
         Some(Value::str_set(vec![

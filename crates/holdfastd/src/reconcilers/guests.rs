@@ -46,12 +46,18 @@ const GATHER: Duration = Duration::from_millis(30);
 /// Placements change with every start, which looks after itself: its guest is looked at a little later.
 const SETTLE: Duration = Duration::from_millis(700);
 
-/// Why guests ended, as events told.
-type Hints = HashMap<Uuid, StopReason>;
+/// What earlier looks and events told.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Why guests ended.
+    why: HashMap<Uuid, StopReason>,
+    /// Guests that were missing at the last look, with no event yet to say why.
+    missed: HashSet<Uuid>,
+}
 
 /// The pass before anything else runs; bounded, so that a hung libvirt keeps no daemon from serving.
 pub async fn first_pass(daemon: &Arc<Daemon>) {
-    let mut hints = Hints::new();
+    let mut hints = Hints::default();
     if tokio::time::timeout(FIRST_PASS, pass(daemon, &mut hints)).await.is_err() {
         tracing::warn!("guests could not be compared with their records in time; it goes on");
     }
@@ -61,7 +67,7 @@ pub async fn first_pass(daemon: &Arc<Daemon>) {
 pub async fn run(daemon: Arc<Daemon>) {
     let mut changed = daemon.store().replica().changed();
     let mut seen = daemon.store().view().revision();
-    let mut hints = Hints::new();
+    let mut hints = Hints::default();
     let mut next = Instant::now();
     let mut events = None;
     loop {
@@ -83,7 +89,7 @@ pub async fn run(daemon: Arc<Daemon>) {
                 Some(event) => {
                     match event.what {
                         DomainEventKind::Stopped(why) => {
-                            hints.insert(event.vm, why);
+                            hints.why.insert(event.vm, why);
                         }
                         DomainEventKind::Rebooted => rebooted(&daemon, event.vm).await,
                         DomainEventKind::Started
@@ -105,6 +111,7 @@ pub async fn run(daemon: Arc<Daemon>) {
             () = tokio::time::sleep_until(next) => {
                 let left = pass(&daemon, &mut hints).await;
                 next = Instant::now() + if left { SOON } else { SLOW };
+                tracing::trace!(left, "guests were compared with their records");
             }
             () = daemon.stopping() => return,
         }
@@ -214,7 +221,8 @@ async fn pass(daemon: &Arc<Daemon>, hints: &mut Hints) -> bool {
         let done = act(daemon, &view, &found, &facts, *vm, hints).await;
         left |= !done;
     }
-    hints.retain(|vm, _| vms.contains(vm));
+    hints.why.retain(|vm, _| vms.contains(vm));
+    hints.missed.retain(|vm| vms.contains(vm));
     left
 }
 
@@ -239,12 +247,16 @@ async fn act(
         }
         Verdict::Adopt => adopt(daemon, view, found, vm).await,
         Verdict::Ended { by_boot } => {
-            let why = hints.remove(&vm);
+            let why = hints.why.remove(&vm);
+            // A look may be faster than the event that says why: give it one more chance before deciding without.
+            if why.is_none() && !by_boot && hints.missed.insert(vm) {
+                return false;
+            }
             let ended = ended(daemon, view, facts, vm, by_boot).await;
             if ended && !by_boot {
                 after_end(daemon, view, vm, why).await;
             } else if !ended && let Some(why) = why {
-                hints.insert(vm, why);
+                hints.why.insert(vm, why);
             }
             ended
         }

@@ -132,8 +132,9 @@ async fn depart(_: &Arc<Daemon>, state: &mut State) -> StepResult {
 async fn migrate(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Move = sagas::args(state)?;
     let first = orders().lock().unwrap_or_else(PoisonError::into_inner).remove(&state.id);
-    let mut why =
-        StepError::failed("the daemon was restarted while the VM moved; it runs on where it was");
+    let mut why = StepError::failed(
+        "the daemon of the VM's host was restarted while it moved; it did not arrive",
+    );
     if first && verdict(daemon, &args).await? == Verdict::Moving {
         let ready: Vec<Ready> = state.output(READY)?;
         let spec = order(&daemon.view().await, &args, &ready);
