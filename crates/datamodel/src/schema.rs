@@ -261,13 +261,18 @@ impl Field {
         self
     }
 
-    /// The role that changing `key` of this map takes.
-    pub fn role_for_key(&self, key: &str) -> Role {
+    /// The pattern that covers `key` of this map and the role it has of its own, if it has one.
+    pub fn key_role(&self, key: &str) -> Option<(&'static str, Role)> {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(stem) => key.starts_with(stem),
             None => key == pattern,
         };
-        self.key_roles.iter().find(|(k, _)| fits(k)).map_or(self.set_role, |(_, role)| *role)
+        self.key_roles.iter().find(|(pattern, _)| fits(pattern)).copied()
+    }
+
+    /// The role that changing `key` of this map takes.
+    pub fn role_for_key(&self, key: &str) -> Role {
+        self.key_role(key).map_or(self.set_role, |(_, role)| role)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamodel::{Method, Role};
+use datamodel::{Implicit, Method, Role};
 use pooldb::{Key, Table, Txn};
 use sha2::Digest as _;
 use uuid::Uuid;
@@ -226,12 +226,29 @@ pub fn role_named(name: &str) -> Role {
     }
 }
 
-/// Whether the caller's role suffices for the message.
-pub(super) fn authorize(caller: &Caller, name: &str, method: &Method) -> Result<(), Error> {
-    if caller.role >= method.role() {
+/// Whether the caller's role suffices for the message. Single keys of some maps have a role of their own, above or below
+/// the one for the rest of the map; XenServer names their permission after the key.
+pub(super) fn authorize(
+    caller: &Caller,
+    name: &str,
+    method: &Method,
+    params: &[Value],
+) -> Result<(), Error> {
+    let key = match method {
+        Method::Implicit(class, Implicit::AddTo(i) | Implicit::RemoveFrom(i)) => {
+            params.get(1).and_then(Value::as_str).map(|key| (&class.fields[usize::from(*i)], key))
+        }
+        _ => None,
+    };
+    let own = key.and_then(|(field, key)| field.key_role(key));
+    if caller.role >= own.map_or(method.role(), |(_, role)| role) {
         return Ok(());
     }
-    let permission = name.to_lowercase();
+    let mut permission = name.to_lowercase();
+    if let Some((pattern, _)) = own {
+        permission.push_str("/key:");
+        permission.push_str(pattern);
+    }
     Err(Error::new(
         "RBAC_PERMISSION_DENIED",
         [permission, format!("the account {} lacks the role for {name}", caller.user)],

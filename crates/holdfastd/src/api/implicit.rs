@@ -86,15 +86,6 @@ pub(super) async fn call(
         | Implicit::Remove(i) => {
             let field = FieldIdx(i);
             let edit = edit_of(class, record, what, field, &params[1..])?;
-            if let Some(key) = key_of(&edit) {
-                let needed = class.fields[field.at()].role_for_key(key);
-                if call.caller().role < needed {
-                    return Err(Error::new(
-                        "RBAC_PERMISSION_DENIED",
-                        [call.method().to_lowercase(), format!("the key {key} needs another role")],
-                    ));
-                }
-            }
             app::check_field(&view, record, class.fields[field.at()].name, &edit)?;
             let mut change = Change::new();
             change.edit(Object::new(class.name, record.uuid()), edit);
@@ -108,13 +99,6 @@ pub(super) async fn call(
         | Implicit::GetByUuid
         | Implicit::Create
         | Implicit::Destroy => Err(errors::internal("answered above")),
-    }
-}
-
-fn key_of(edit: &Edit) -> Option<&str> {
-    match edit {
-        Edit::Insert(_, key, _) | Edit::Remove(_, key) => key.as_str(),
-        Edit::Set(..) | Edit::Add(..) | Edit::Drop(..) => None,
     }
 }
 

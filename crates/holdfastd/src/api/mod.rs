@@ -191,7 +191,12 @@ pub async fn call(
     };
     // Messages without a session are how one gets a session; they check the caller themselves.
     if found.method.session() {
-        auth::authorize(&caller, found.name, &found.method)?;
+        auth::authorize(&caller, found.name, &found.method, &params)?;
+    }
+    if let Method::Explicit(_, message) = found.method
+        && message.state == datamodel::Lifecycle::Removed
+    {
+        return Err(Error::new("MESSAGE_REMOVED", Vec::<String>::new()));
     }
     let params = xenapi::coerce::params(found.name, found.params, params)?;
     let mut authorized = Authorized { caller, params, task: None, method: found.name };
