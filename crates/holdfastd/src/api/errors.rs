@@ -48,9 +48,12 @@ pub fn from_commit(error: CommitError) -> Error {
         CommitError::Timeout | CommitError::Unknown | CommitError::Backend(_) => {
             internal(error.to_string())
         }
-        CommitError::TooLarge { .. } | CommitError::Invalid(_) | CommitError::LeaseGone => {
-            internal(error.to_string())
-        }
+        // Only what a client gave can be that large: our own changes are bounded.
+        CommitError::TooLarge { what, size, limit } => Error::new(
+            "VALUE_NOT_SUPPORTED",
+            [what.to_owned(), size.to_string(), format!("the database takes at most {limit}")],
+        ),
+        CommitError::Invalid(_) | CommitError::LeaseGone => internal(error.to_string()),
         CommitError::MovedAway(_) => Error::new("HOST_STILL_BOOTING", Vec::<String>::new()),
     }
 }

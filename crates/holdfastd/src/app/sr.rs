@@ -42,20 +42,19 @@ pub(super) async fn call(
         }
         "destroy" => destroy(daemon, call).await,
         "forget" => forget(daemon, call).await,
-        "set_name_label" | "set_name_description" | "set_shared" => {
+        "set_name_label" | "set_name_description" | "set_shared" | "set_physical_size" => {
             let view = daemon.view().await;
             let sr = find(&view, "SR", ref_param(call, 0))?;
             let mut change = Change::new();
             match message {
                 "set_shared" => change.set(object(sr), "shared", bool_param(call, 1)),
                 "set_name_label" => change.set(object(sr), "name_label", text_param(call, 1)),
+                "set_physical_size" => change.set(object(sr), "physical_size", int_param(call, 1)),
                 _ => change.set(object(sr), "name_description", text_param(call, 1)),
             };
             edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
             Ok(Value::Void)
         }
-        "set_physical_size" => Ok(Value::Void),
-        "assert_can_host_ha_statefile" | "assert_supports_database_replication" => Ok(Value::Void),
         _ => Err(errors::not_implemented(call.method())),
     }
 }

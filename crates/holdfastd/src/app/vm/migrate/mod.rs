@@ -104,6 +104,7 @@ pub(super) async fn pool_migrate(daemon: &Arc<Daemon>, call: &Authorized) -> Res
 /// `VM.migrate_send(vm, dest, live, vdi_map, vif_map, options, ..)` to a host of this pool.
 pub(super) async fn migrate_send(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     let view = daemon.view().await;
+    find(&view, "VM", ref_param(call, 0))?;
     let param = |at: usize| call.params().get(at).and_then(Value::as_map);
     let host = param(1).and_then(|dest| dest.get("host")?.as_str()).and_then(OpaqueRef::parse);
     let to = host.unwrap_or(OpaqueRef::NULL);
