@@ -139,7 +139,7 @@ fn tags(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<Vec<Tag>> {
 /// The function that a line begins.
 fn test_name(line: &str) -> Option<String> {
     let line = line.trim_start();
-    let rest = ["async fn ", "pub async fn ", "fn ", "pub fn ", "def ", "test("]
+    let rest = ["async fn ", "pub async fn ", "fn ", "pub fn ", "def ", "async function ", "test("]
         .iter()
         .find_map(|mark| line.strip_prefix(mark))?;
     let end = if line.starts_with("test(") { ',' } else { '(' };

@@ -1,0 +1,146 @@
+//! A lab of a test's own: up when it is made, down when it is dropped.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lab::process::{Finished, command, must, run};
+use serde_json::Value as Json;
+
+use crate::{program, root_or_say};
+
+/// Longest `up` of a pool of three on a busy machine.
+const UP: Duration = Duration::from_secs(180);
+/// Longest other command.
+const COMMAND: Duration = Duration::from_secs(120);
+/// What our labs' names begin with; the number of the test's process follows.
+const PREFIX: &str = "test-";
+
+/// A running lab.
+#[derive(Debug)]
+pub struct PoolLab {
+    name: String,
+}
+
+impl PoolLab {
+    /// Brings a pool of that many hosts up, after taking down what killed tests have left.
+    ///
+    /// # Panics
+    /// If it doesn't come up; the lab's words say why.
+    pub fn up(hosts: u8) -> Self {
+        root_or_say();
+        take_down_orphans();
+        let lab = Self { name: format!("{PREFIX}{}", std::process::id()) };
+        let hosts = hosts.to_string();
+        must(lab.command(&["up", "--hosts", &hosts]), None, UP)
+            .unwrap_or_else(|e| panic!("{e:#}\n{}", lab.logs()));
+        lab
+    }
+
+    /// How the lab's program is called for this lab.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = command(program("holdfast-lab"));
+        command.args(["--name", &self.name]).args(arguments);
+        command
+    }
+
+    /// Runs a command of the lab that must succeed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        must(self.command(arguments), None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// Runs `xe` inside a host.
+    ///
+    /// # Panics
+    /// If it can't be run.
+    pub fn xe(&self, host: &str, arguments: &[&str]) -> Finished {
+        let mut all = vec!["exec", host, "--", "xe"];
+        all.extend(arguments);
+        run(self.command(&all), None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// `holdfast-lab status --output json`.
+    ///
+    /// # Panics
+    /// If the lab doesn't say.
+    pub fn status(&self) -> Json {
+        serde_json::from_str(&self.run(&["status", "--output", "json"]))
+            .expect("JSON was asked for")
+    }
+
+    /// Where the machine sees the directory of the shared SR.
+    pub fn shared_directory(&self) -> PathBuf {
+        let layout = lab::layout::Layout::new(&self.name).expect("our names are good names");
+        layout.shared()
+    }
+
+    /// What a client's script needs to know, as JSON.
+    ///
+    /// # Panics
+    /// If the lab doesn't say.
+    pub fn facts_for_clients(&self, image: &std::path::Path) -> String {
+        let status = self.status();
+        let lab: Vec<String> = vec![
+            program("holdfast-lab").display().to_string(),
+            "--name".to_owned(),
+            self.name.clone(),
+        ];
+        serde_json::json!({
+            "user": "root",
+            "password": status["password"],
+            "hosts": status["hosts"],
+            "lab": lab,
+            "image": image,
+            "shared": self.shared_directory(),
+        })
+        .to_string()
+    }
+
+    /// The ends of the daemons' logs.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        let hosts = PathBuf::from("/var/tmp/holdfast-lab").join(&self.name).join("hosts");
+        for host in std::fs::read_dir(hosts).into_iter().flatten().flatten() {
+            let path = host.path().join("var/log/lab/holdfastd.log");
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            let log = String::from_utf8_lossy(&bytes);
+            let lines: Vec<&str> = log.lines().collect();
+            let from = lines.len().saturating_sub(25);
+            text.push_str(&format!("--- {}\n{}\n", path.display(), lines[from..].join("\n")));
+        }
+        text
+    }
+}
+
+impl Drop for PoolLab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), self.logs().as_bytes());
+            if std::env::var_os("HOLDFAST_KEEP_LAB").is_some() {
+                return;
+            }
+        }
+        let _ = run(self.command(&["down"]), None, COMMAND);
+    }
+}
+
+/// Takes down labs of tests whose process is gone.
+fn take_down_orphans() {
+    for root in [lab::layout::RUN_ROOT, "/var/tmp/holdfast-lab"] {
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix(PREFIX).and_then(|n| n.parse::<i32>().ok()) else {
+                continue;
+            };
+            if lab::process::start_ticks(pid).is_none()
+                && std::env::var_os("HOLDFAST_KEEP_LAB").is_none()
+            {
+                let mut down = command(program("holdfast-lab"));
+                down.args(["--name", &name, "down"]);
+                let _ = run(down, None, COMMAND);
+            }
+        }
+    }
+}
