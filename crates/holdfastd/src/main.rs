@@ -25,6 +25,7 @@ enum Verb {
 }
 
 fn main() -> anyhow::Result<()> {
+    host::proc::bound_allocator();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).json().with_writer(std::io::stderr).init();

@@ -173,6 +173,17 @@ pub fn openers(files: &BTreeSet<FileId>) -> Result<Vec<(i32, FileId)>> {
     Ok(found)
 }
 
+/// Keeps this process's resident memory near what it uses. glibc raises the size from which blocks go back to the kernel
+/// to that of the largest one ever freed, and gives every thread an arena: after a few bodies of some MiB a daemon keeps
+/// tens of MiB in holes. Call it before threads start.
+pub fn bound_allocator() {
+    /// Arenas: one per thread that answers calls.
+    const ARENAS: i32 = 2;
+    /// glibc's own first value for both thresholds, fixed by being set.
+    const THRESHOLD_BYTES: i32 = 128 << 10;
+    crate::sys::bound_allocator(ARENAS, THRESHOLD_BYTES);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,3 +28,30 @@ pub(crate) fn die_with_parent(command: &mut Command) {
         command.pre_exec(hook);
     }
 }
+
+/// Fixes glibc's thresholds, which it would otherwise raise by itself; does nothing under other C libraries.
+pub(crate) fn bound_allocator(arenas: i32, threshold_bytes: i32) {
+    #[cfg(target_env = "gnu")]
+    {
+        // malloc.h of glibc; part of its ABI.
+        const M_TRIM_THRESHOLD: i32 = -1;
+        const M_MMAP_THRESHOLD: i32 = -3;
+        const M_ARENA_MAX: i32 = -8;
+        unsafe extern "C" {
+            fn mallopt(param: i32, value: i32) -> i32;
+        }
+        for (param, value) in [
+            (M_TRIM_THRESHOLD, threshold_bytes),
+            (M_MMAP_THRESHOLD, threshold_bytes),
+            (M_ARENA_MAX, arenas),
+        ] {
+            // SAFETY: mallopt takes two integers by value and is meant to be called before threads start; a value that
+            // it refuses changes nothing.
+            unsafe {
+                mallopt(param, value);
+            }
+        }
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _ = (arenas, threshold_bytes);
+}
