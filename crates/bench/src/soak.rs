@@ -162,6 +162,9 @@ fn judge(lab: &Lab, hosts: &[String], loads: &[Json]) -> anyhow::Result<Vec<Stri
     for finding in rest["findings"].as_array().into_iter().flatten() {
         findings.push(format!("audit: {finding}"));
     }
+    for saga in rest["at_work"].as_array().into_iter().flatten() {
+        findings.push(format!("at work still: {saga}"));
+    }
     for (name, what) in [("sagas", "sagas at work"), ("tasks", "tasks pending")] {
         if rest[name] != 0 {
             findings.push(format!("{} {what}", rest[name]));

@@ -24,6 +24,8 @@ pub struct Audit {
     pub running: BTreeMap<Uuid, Vec<Uuid>>,
     /// Sagas that have not ended.
     pub sagas: usize,
+    /// What each of them is and where it stands.
+    pub at_work: Vec<String>,
     /// Tasks that are pending.
     pub tasks: usize,
     /// Disk locks.
@@ -136,6 +138,21 @@ pub fn audit(view: &View) -> Audit {
         findings,
         running,
         sagas: running_sagas.len(),
+        at_work: running_sagas
+            .iter()
+            .map(|s| {
+                let step = s.steps.get(s.position).map_or("the end", String::as_str);
+                let why = s.error.as_ref().map(|e| format!(", because {}: {}", e.step, e.text));
+                format!(
+                    "{} {} of host {}, {:?} at {step}{}",
+                    s.kind,
+                    s.id,
+                    s.owner,
+                    s.direction,
+                    why.unwrap_or_default()
+                )
+            })
+            .collect(),
         tasks,
         locks: locks.values().map(|l| l.holders.len()).sum(),
         revision: view.revision().0,

@@ -328,14 +328,6 @@ pub(crate) fn park(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
     }
 }
 
-/// Whether the VDI is held by this VM alone and the VM is suspended: nobody has the data open.
-pub(crate) fn is_parked(view: &View, vdi: Uuid, vm: Uuid) -> bool {
-    view.get(&lock_key(vdi))
-        .and_then(|i| i.raw())
-        .and_then(|b| decode::<VdiLock>(b).ok())
-        .is_some_and(|lock| lock.holders.iter().all(|(by, h)| *by == vm && h.host.is_nil()))
-}
-
 /// Gives back the memory on one host.
 pub(crate) fn unreserve(change: &mut Change, vm: Uuid, host: Uuid) {
     change.doc(reservation_key(host), DocEdit::Remove { map: "vms", key: vm.to_string() });
