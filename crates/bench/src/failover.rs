@@ -186,8 +186,6 @@ async fn cut(victim: &str) -> anyhow::Result<Json> {
         let started = Instant::now();
         while started.elapsed() < WATCH {
             let master = session.call("pool.get_master", &[Value::Ref(pool)]).await?;
-            let metrics = session.call("host.get_metrics", &[master.clone()]).await?;
-            let _ = metrics;
             if master.as_opaque() == Some(victim_ref) {
                 since = Some(Instant::now());
             } else if let Some(last) = since {

@@ -46,12 +46,15 @@ enum Verb {
     },
 }
 
+/// A measurement: it reports its metrics, or fails.
+type Measure = fn(&mut Report) -> anyhow::Result<()>;
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Run { name, output } => {
             let mut report = Report::new(output.as_deref() == Some("json"));
             let wanted = |n: &str| name.as_deref().is_none_or(|part| n.contains(part));
-            let all: [(&str, fn(&mut Report) -> anyhow::Result<()>); 6] = [
+            let all: [(&str, Measure); 6] = [
                 ("records", records::run),
                 ("listing", listing::run),
                 ("idle", idle::run),

@@ -17,7 +17,7 @@ const API_PORT: u16 = 7443;
 static NEXT: AtomicU16 = AtomicU16::new(1);
 
 /// A daemon with its unit.
-pub struct Host {
+pub(crate) struct Host {
     address: String,
     dir: PathBuf,
     daemon: Option<Child>,
@@ -35,7 +35,7 @@ impl Drop for Host {
 
 impl Host {
     /// An address where nobody listens.
-    pub fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         Self { address: address(250), dir: PathBuf::new(), daemon: None, unit: None }
     }
 
@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Ends the daemon and starts it with the order to end at that step.
-    pub async fn restart_dying_at(&mut self, step: Option<&str>) {
+    pub(crate) async fn restart_dying_at(&mut self, step: Option<&str>) {
         if step.is_some() {
             if let Some(mut daemon) = self.daemon.take() {
                 let _ = daemon.kill();
@@ -86,7 +86,7 @@ impl Host {
     }
 
     /// Starts the daemon if it has ended, as its unit would, until it answers and stays.
-    pub async fn revive(&mut self) {
+    pub(crate) async fn revive(&mut self) {
         let end = Instant::now() + PATIENCE;
         loop {
             let ended = match &mut self.daemon {
@@ -126,7 +126,7 @@ impl Host {
     }
 
     /// The hosts that this daemon knows.
-    pub async fn hosts(&self) -> Vec<Record> {
+    pub(crate) async fn hosts(&self) -> Vec<Record> {
         self.client().await.records("host").await.expect("host.get_all_records")
     }
 
@@ -137,12 +137,12 @@ impl Host {
     }
 
     /// Whether it is in the other's pool.
-    pub async fn is_in_pool_of(&self, other: &Self) -> bool {
+    pub(crate) async fn is_in_pool_of(&self, other: &Self) -> bool {
         self.pool().await.uuid() == other.pool().await.uuid()
     }
 
     /// Writes and reads back.
-    pub async fn writes(&self, text: &str) {
+    pub(crate) async fn writes(&self, text: &str) {
         let end = Instant::now() + PATIENCE;
         let pool = self.pool().await;
         loop {
@@ -159,7 +159,7 @@ impl Host {
     }
 
     /// `pool.join` here.
-    pub async fn call_join(&self, other: &Self, password: &str) -> Result<(), String> {
+    pub(crate) async fn call_join(&self, other: &Self, password: &str) -> Result<(), String> {
         let address = format!("{}:{API_PORT}", other.address);
         let params = [address.as_str().into(), "root".into(), password.into()];
         let session = self.client().await;
@@ -177,7 +177,7 @@ impl Host {
 }
 
 /// Two hosts, each its own pool at first.
-pub struct Pair {
+pub(crate) struct Pair {
     /// Accepts.
     pub a: Host,
     /// Joins.
@@ -186,7 +186,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut a = Host::new(dir.path().join("a"), "a");
         let mut b = Host::new(dir.path().join("b"), "b");
@@ -197,12 +197,12 @@ impl Pair {
         Self { a, b, _dir: dir }
     }
 
-    pub async fn join(&self) -> Result<(), String> {
+    pub(crate) async fn join(&self) -> Result<(), String> {
         self.b.call_join(&self.a, PASSWORD).await
     }
 
     /// One pool, one store, two voters.
-    pub async fn formed(&self, step: &str) {
+    pub(crate) async fn formed(&self, step: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
             let both = [self.a.hosts().await.len(), self.b.hosts().await.len()];
