@@ -31,6 +31,8 @@ use crate::{Daemon, View};
 const CLEAN_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// The same before `VM.shutdown` stops it hard.
 const PATIENT_LIMIT: Duration = Duration::from_secs(120);
+/// A guest that was still booting has not heard the first request.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Between looks at whether it has gone.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -130,7 +132,11 @@ async fn wait(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     if !is_running(daemon, args.vm, args.generation).await.unwrap_or(true) {
         return Ok(Flow::Next);
     }
-    if LOOK * state.attempt < limit {
+    let waited = LOOK * state.attempt;
+    if waited < limit {
+        if waited.as_millis().is_multiple_of(ASK_AGAIN.as_millis()) {
+            let _ = daemon.hypervisor().request_shutdown(args.vm, QUICK).await;
+        }
         return Ok(Flow::Again(LOOK));
     }
     if args.how == How::Either {
