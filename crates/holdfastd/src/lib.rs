@@ -25,6 +25,7 @@ pub mod guests;
 pub mod http;
 pub mod identity;
 pub mod joining;
+pub mod leaving;
 pub mod networks;
 pub mod pki;
 pub mod projection;

@@ -23,7 +23,7 @@ use crate::first_start::{self, Machine, meta_key};
 use crate::identity::{Home, Identity};
 use crate::pki::{self, HostKey, PoolCa, PoolKey, Secret, Tls};
 use crate::records::{PoolMeta, decode};
-use crate::{Store, founding, joining, random_uuid};
+use crate::{Store, founding, joining, leaving, random_uuid};
 
 /// Longest wait for a database with quorum before the daemon serves what its own replica knows.
 const QUORUM_WAIT: Duration = Duration::from_secs(3);
@@ -56,6 +56,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
             identity
         }
     };
+    leaving::settle(&config, &identity)?;
     let mut identity = joining::settle(&config, identity).await?;
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
     let boot_id = host::boot::boot_id().context("this boot's id")?;

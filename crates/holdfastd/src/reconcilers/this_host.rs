@@ -19,7 +19,7 @@ use crate::founding::plan_key;
 use crate::identity::Home;
 use crate::pki;
 use crate::records::{HostLease, Member, VoterPlan, decode, encode};
-use crate::{Daemon, View, sagas, voter_unit};
+use crate::{Daemon, View, leaving, sagas, voter_unit};
 
 /// Everything is looked at again this often, and at each change of the database.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -48,6 +48,22 @@ pub async fn run(daemon: Arc<Daemon>) {
         // An old replica says nothing about what should be now.
         if !daemon.is_without_quorum() {
             let view = daemon.view().await;
+            if daemon.backend().etcd().is_some() {
+                match leaving::go_on(&daemon, &view).await {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let _ = daemon.had().lease_release().await;
+                        if let Err(error) = voter_unit::stop(daemon.config()) {
+                            tracing::warn!(%error, "the etcd unit's spec could not be written");
+                        }
+                        daemon.stop();
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = %format!("{error:#}"), "leaving the pool: not yet");
+                    }
+                }
+            }
             if view.record("host", daemon.host()).is_some() {
                 tell(&daemon, &view).await;
                 if !greeted {

@@ -166,6 +166,32 @@ impl Host {
         session.call("pool.join", &params).await.map(drop).map_err(|e| e.to_string())
     }
 
+    /// The host's uuid, from its file.
+    pub(crate) fn uuid(&self) -> uuid::Uuid {
+        let text = std::fs::read(self.dir.join("state/host.json")).expect("host.json");
+        let file: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        file["host"].as_str().and_then(|t| t.parse().ok()).expect("a uuid")
+    }
+
+    /// `pool.eject` of another host, called here.
+    pub(crate) async fn eject(&self, host: uuid::Uuid) -> Result<(), String> {
+        let session = self.client().await;
+        let params = [Value::Ref(xenapi::OpaqueRef::new(host))];
+        session.call("pool.eject", &params).await.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Starts the daemon whenever it has ended, until its database is its own.
+    pub(crate) async fn revived_until_alone(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.revive().await;
+            if self.home() == "embedded" && self.hosts().await.len() == 1 {
+                return;
+            }
+            assert!(Instant::now() < end, "{:?} does not become a pool of one", self.dir);
+        }
+    }
+
     fn embedded_store(&self) -> PathBuf {
         self.dir.join("state/db/pool.redb")
     }
@@ -179,9 +205,9 @@ impl Host {
 /// Two hosts, each its own pool at first.
 pub(crate) struct Pair {
     /// Accepts.
-    pub a: Host,
+    pub(crate) a: Host,
     /// Joins.
-    pub b: Host,
+    pub(crate) b: Host,
     _dir: tempfile::TempDir,
 }
 

@@ -83,3 +83,29 @@ async fn a_host_with_a_shared_repository_or_without_the_password_is_refused_and_
     assert_eq!(pair.a.hosts().await.len(), 1);
     pair.a.writes("still embedded").await;
 }
+
+/// Steps at which the daemon of a host that leaves ends.
+const LEAVING: &[&str] = &[
+    "leave: prepared",
+    "leave: records deleted",
+    "leave: identity written",
+    "leave: files in place",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_leaves_for_a_pool_of_its_own_and_may_end_at_any_step_of_it() {
+    for step in std::iter::once(None).chain(LEAVING.iter().copied().map(Some)) {
+        let mut pair = Pair::new().await;
+        pair.join().await.expect("joins");
+        pair.b.revive().await;
+        pair.formed("before leaving").await;
+        pair.b.restart_dying_at(step).await;
+        let Pair { a, b, .. } = &mut pair;
+        let (ejected, ()) = tokio::join!(a.eject(b.uuid()), b.revived_until_alone());
+        ejected.unwrap_or_else(|e| panic!("{step:?}: {e}"));
+        assert!(!b.is_in_pool_of(a).await, "{step:?}");
+        assert_eq!(a.hosts().await.len(), 1, "{step:?}");
+        a.writes("the pool goes on").await;
+        b.writes("alone again").await;
+    }
+}

@@ -11,6 +11,7 @@ use crate::api::{Authorized, errors};
 use crate::first_start::VERSION;
 use crate::identity::Home;
 use crate::joining::{Answer, Request, ticket_key};
+use crate::reconcilers::voters::leaving_key;
 use crate::records::{Ticket, decode, encode};
 use crate::{Daemon, View, founding, pki, reached, start};
 
@@ -41,7 +42,8 @@ pub(super) async fn accept(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Va
         since: daemon.now(),
         unknown: serde_json::Map::new(),
     };
-    let txn = Txn::new().put(ticket_key(request.host), encode(&ticket));
+    let txn =
+        Txn::new().put(ticket_key(request.host), encode(&ticket)).delete(leaving_key(request.host));
     daemon.commit(txn).await.map_err(errors::from_commit)?;
     tracing::info!(
         host = %request.host, name = request.name, by = call.caller().user,
