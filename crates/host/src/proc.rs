@@ -203,7 +203,6 @@ mod tests {
 
     #[test]
     fn a_killed_process_is_gone_when_kill_returns() {
-        #[expect(clippy::disallowed_methods, reason = "a child to kill, not a command to run")]
         let mut child =
             std::process::Command::new("sleep").arg("60").spawn().expect("sleep is everywhere");
         let pid = i32::try_from(child.id()).expect("process numbers are small");
