@@ -187,9 +187,13 @@ fn judge(lab: &Lab, hosts: &[String], loads: &[Json]) -> anyhow::Result<Vec<Stri
             findings.push(format!("{host} runs {real:?}, the records say {recorded:?}"));
         }
     }
-    let orphans = lab.worker("h1", "soak", &["disks"])?;
-    for orphan in orphans["orphans"].as_array().into_iter().flatten() {
-        findings.push(format!("disk without a record: {orphan}"));
+    match lab.worker("h1", "soak", &["disks"]) {
+        Ok(orphans) => {
+            for orphan in orphans["orphans"].as_array().into_iter().flatten() {
+                findings.push(format!("disk without a record: {orphan}"));
+            }
+        }
+        Err(error) => findings.push(format!("the disks could not be looked at: {error:#}")),
     }
     let mut acked = serde_json::Map::new();
     for load in loads {

@@ -298,7 +298,12 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
     for class in CLASSES.iter().filter(internal) {
         assert!(!class.events, "{} is internal", class.name);
     }
+    // A host that joins is no member yet: it comes with the password of an administrator of the pool.
+    let by_administrators = ["pool.holdfast_join"];
     for method in datamodel::all_methods().filter(|m| m.state() == Lifecycle::Internal) {
-        assert!(method.is_getter() || method.role() == Role::Internal, "{}", method.full_name());
+        let name = method.full_name();
+        let internal = method.role() == Role::Internal
+            || (by_administrators.contains(&name.as_str()) && method.role() >= Role::PoolAdmin);
+        assert!(method.is_getter() || internal, "{name}");
     }
 }

@@ -88,7 +88,9 @@ async fn a_guest_that_no_record_allows_is_stopped_before_anything_starts() {
     let mut pool = Pool::mortal(2).await;
     let vm = running_vm(&pool, "web").await;
     pool.kill(0);
-    // What a restored database or a forgotten host leaves: the placement says that it runs nowhere.
+    // What a restored database or a forgotten host leaves: the placement says that it runs nowhere. The start was
+    // answered by another host, whose last commit this host's replica may not have yet.
+    pool.hosts[1].daemon.catch_up().await;
     let view = pool.hosts[1].daemon.view().await;
     let mut change = Change::new();
     for item in view.table(Table::Placement).chain(view.table(Table::Reservation)) {
