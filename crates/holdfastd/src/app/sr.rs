@@ -320,6 +320,8 @@ pub(crate) async fn scanned(daemon: &Arc<Daemon>, view: &View, sr: Uuid) -> Resu
                 );
                 change.set(object, "missing", false);
             }
+            // The frozen data under snapshots and clones are not a disk of anybody's: they go when no disk needs them.
+            None if volume.is_base => {}
             None => {
                 change.create(vdi_record(sr, volume, None));
             }
