@@ -238,8 +238,24 @@ impl Drop for PolicyGuard {
     }
 }
 
+/// Rounds of installation: the first may take something away that was there in another version (Debian's QEMU removes a
+/// backport's `qemu-utils`, which then is missing), the second brings it back.
+const ROUNDS: usize = 2;
+
 fn install(packages: &[&Package], sudo: Option<&Path>) -> anyhow::Result<()> {
     let _no_services = PolicyGuard::new(sudo)?;
+    let mut wanted = packages.to_vec();
+    for _ in 0..ROUNDS {
+        install_once(&wanted, sudo)?;
+        wanted = missing();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+    }
+    bail!("still missing after the installation: {}", names(&wanted))
+}
+
+fn install_once(packages: &[&Package], sudo: Option<&Path>) -> anyhow::Result<()> {
     let known = packages.iter().all(|p| has_candidate(p.name));
     if !known {
         succeed(as_root(sudo, "apt-get").args(["--quiet", "update"]))?;
@@ -260,8 +276,6 @@ fn install(packages: &[&Package], sudo: Option<&Path>) -> anyhow::Result<()> {
             let _ = as_root(sudo, "systemctl").args(["--quiet", "disable", service]).status();
         }
     }
-    let still = missing();
-    ensure!(still.is_empty(), "still missing after the installation: {}", names(&still));
     Ok(())
 }
 
