@@ -119,3 +119,12 @@ pub static ALERTS: &[AlertDef] = &[
     a("WLB_OPTIMIZATION_ALERT", 3),
     a("XAPI_STARTUP_BLOCKED_AS_VERSION_HIGHER_THAN_COORDINATOR", 2),
 ];
+
+/// Alerts for what XenServer has no alert for. In byte order of the names.
+pub static OUR_ALERTS: &[AlertDef] = &[
+    a("HOLDFAST_CONFIGURATION_DIFFERS", 3),
+    a("HOLDFAST_DEVICE_PROBE_FAILED", 3),
+    a("HOLDFAST_LOW_SPACE", 2),
+    a("HOLDFAST_SAFE_MODE", 1),
+    a("HOLDFAST_WORKER_STALLED", 2),
+];

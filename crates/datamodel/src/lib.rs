@@ -18,7 +18,7 @@ mod spelling;
 
 pub mod xe;
 
-pub use alerts::ALERTS;
+pub use alerts::{ALERTS, OUR_ALERTS};
 pub use errors::ERRORS;
 pub use lookup::{Method, alert, all_methods, class, enum_def, error, method};
 pub use schema::*;

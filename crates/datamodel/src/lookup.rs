@@ -10,7 +10,7 @@ use crate::schema::{
     AlertDef, Class, EnumDef, ErrorDef, Field, Implicit, Lifecycle, Message, Param, Qualifier,
     Role, RunsOn, Type,
 };
-use crate::{ALERTS, CLASSES, ENUMS, ERRORS};
+use crate::{ALERTS, CLASSES, ENUMS, ERRORS, OUR_ALERTS};
 
 /// The class of that API name.
 pub fn class(name: &str) -> Option<&'static Class> {
@@ -27,9 +27,11 @@ pub fn error(code: &str) -> Option<&'static ErrorDef> {
     ERRORS.binary_search_by_key(&code, |e| e.code).ok().map(|i| &ERRORS[i])
 }
 
-/// The catalogue's entry for an alert.
+/// The catalogue's entry for an alert, XenServer's or ours.
 pub fn alert(name: &str) -> Option<&'static AlertDef> {
-    ALERTS.binary_search_by_key(&name, |a| a.name).ok().map(|i| &ALERTS[i])
+    [ALERTS, OUR_ALERTS]
+        .into_iter()
+        .find_map(|table| table.binary_search_by_key(&name, |a| a.name).ok().map(|i| &table[i]))
 }
 
 /// The method of that full name, with or without the leading `Async.`; the flag says whether it was there and is true

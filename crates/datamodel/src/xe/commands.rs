@@ -1,24 +1,32 @@
 //! The commands of `xe` that are not record verbs, by what they are about.
 //!
 //! Names, parameters and flags as XenServer has them; the second vocabulary (coordinator, member) is in the aliases.
+//! What only Holdfast has is in `ours`.
 
 mod host;
 mod net;
 mod other;
+mod ours;
 mod pool;
 mod storage;
 mod vm;
 
 use crate::schema::XeCommand;
 
-const PARTS: [&[XeCommand]; 6] = [
+const PARTS: [&[XeCommand]; 7] = [
     vm::COMMANDS,
     host::COMMANDS,
     storage::COMMANDS,
     net::COMMANDS,
     pool::COMMANDS,
     other::COMMANDS,
+    ours::COMMANDS,
 ];
+
+/// Whether XenServer has no such command.
+pub fn is_ours(name: &str) -> bool {
+    ours::COMMANDS.iter().any(|c| c.name == name)
+}
 
 /// All special commands, by topic and then by name.
 pub static COMMANDS: &[XeCommand] = &JOINED;

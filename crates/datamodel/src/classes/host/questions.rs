@@ -221,6 +221,15 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_diagnose",
+        params: &[Param::new("host", Type::Ref("host"))],
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says what is wrong with a host, as it says itself or as the host that is asked sees it (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "is_in_emergency_mode",
         result: Type::Bool,
         role: Role::Internal,

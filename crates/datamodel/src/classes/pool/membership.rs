@@ -94,6 +94,22 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_readiness",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says for each kind of failure whether the pool would survive it now (JSON).",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_status",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says what is true of the pool as the host that is asked sees it (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "join",
         params: &[
             Param::new("master_address", Type::String),

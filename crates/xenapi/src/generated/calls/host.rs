@@ -1395,6 +1395,33 @@ impl Params for HasExtension {
     }
 }
 
+/// `host.holdfast_diagnose`: Says what is wrong with a host, as it says itself or as the host that is asked sees it (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastDiagnose {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+}
+
+impl Params for HoldfastDiagnose {
+    const METHOD: &'static str = "host.holdfast_diagnose";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_diagnose")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host)]
+    }
+}
+
 /// `host.install_server_certificate`: Installs a certificate and its key.
 #[derive(Clone, PartialEq)]
 pub struct InstallServerCertificate {

@@ -1435,6 +1435,50 @@ impl std::fmt::Debug for HoldfastJoin {
     }
 }
 
+/// `pool.holdfast_readiness`: Says for each kind of failure whether the pool would survive it now (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastReadiness;
+
+impl Params for HoldfastReadiness {
+    const METHOD: &'static str = "pool.holdfast_readiness";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_readiness")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
+/// `pool.holdfast_status`: Says what is true of the pool as the host that is asked sees it (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastStatus;
+
+impl Params for HoldfastStatus {
+    const METHOD: &'static str = "pool.holdfast_status";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_status")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
 /// `pool.initialize_wlb`: Connects the pool with a workload balancer.
 #[derive(Clone, PartialEq)]
 pub struct InitializeWlb {
