@@ -136,13 +136,21 @@ impl Tree {
     pub fn remove(&self) -> Result<()> {
         let root = self.root();
         if root.exists() {
+            // A process of one group may start one in another that was empty a moment ago (a start that was killed
+            // half-way has such), so a group that is not free is ended again.
             for name in groups(&root) {
                 self.kill(&name)?;
             }
             for name in groups(&root) {
-                remove_when_free(&root.join(name))?;
+                remove_when_free(&root.join(&name), || self.kill(&name))?;
             }
-            remove_when_free(&root)?;
+            remove_when_free(&root, || {
+                groups(&root).iter().try_for_each(|name| {
+                    self.kill(name)?;
+                    let _ = fs::remove_dir(root.join(name));
+                    Ok(())
+                })
+            })?;
         }
         // Shared by all labs: gone with the last.
         let _ = fs::remove_dir(self.mount.join(TREE));
@@ -159,12 +167,13 @@ fn groups(root: &Path) -> Vec<String> {
         .collect()
 }
 
-fn remove_when_free(dir: &Path) -> Result<()> {
+fn remove_when_free(dir: &Path, free: impl Fn() -> Result<()>) -> Result<()> {
     until(&format!("control group {} to be free", dir.display()), SETTLE, || {
         match fs::remove_dir(dir) {
             Ok(()) => Ok(Look::Done(())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Look::Done(())),
             Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => {
+                free()?;
                 Ok(Look::NotYet(e.to_string()))
             }
             Err(e) => bail!("removing {}: {e}", dir.display()),
