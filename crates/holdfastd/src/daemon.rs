@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::auth::SessionKey;
+use crate::api::second_look;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Identity;
+use crate::mutants::{self, Mutant};
 use crate::pki::{PoolKey, Tls};
 use crate::records::SessionRecord;
 use crate::{Store, View};
@@ -63,6 +65,7 @@ pub struct Daemon {
     local_sessions: Mutex<HashMap<SessionKey, SessionRecord>>,
     acceleration: tokio::sync::OnceCell<driver_api::hypervisor::Acceleration>,
     backend: RwLock<Backend>,
+    mutant: std::sync::OnceLock<Mutant>,
     /// Held while this host's membership or its database's place changes: one such change at a time.
     pub membership: tokio::sync::Mutex<()>,
     /// Sagas that run in this process.
@@ -96,6 +99,7 @@ impl Daemon {
             local_sessions: Mutex::default(),
             acceleration: tokio::sync::OnceCell::new(),
             backend: RwLock::new(Backend::Other(store.db())),
+            mutant: std::sync::OnceLock::new(),
             membership: tokio::sync::Mutex::default(),
             sagas: crate::sagas::Board::default(),
             peers: crate::reconcilers::peers::Peers::default(),
@@ -201,23 +205,40 @@ impl Daemon {
     pub async fn commit(&self, txn: Txn) -> Result<Revision, CommitError> {
         if self.is_without_quorum() {
             // Known already: answer at once instead of after the deadline (S2-5).
-            return match self.store.commit(txn, self.commit_deadline()).await {
+            return match self.transact(txn, self.commit_deadline()).await {
                 Err(CommitError::NoQuorum | CommitError::Timeout) => Err(CommitError::NoQuorum),
                 result => result,
             };
         }
-        match self.store.commit(txn.clone(), COMMIT_DEADLINE).await {
+        match self.transact(txn.clone(), COMMIT_DEADLINE).await {
             Err(error @ CommitError::MovedAway(_)) => {
                 self.moved(error).await?;
                 // Revisions of the old database mean nothing in the new one.
                 let stale = txn.guards.iter().find(|g| matches!(g, pooldb::Guard::AtRevision(..)));
                 match stale {
                     Some(guard) => Err(CommitError::Conflict { key: guard.key().clone() }),
-                    None => self.store.commit(txn, COMMIT_DEADLINE).await,
+                    None => self.transact(txn, COMMIT_DEADLINE).await,
                 }
             }
             result => result,
         }
+    }
+
+    /// Sends one transaction. Whoever answers a call commits through this, so that what has had an effect is known.
+    ///
+    /// # Errors
+    /// The back end's.
+    pub(crate) async fn transact(
+        &self,
+        mut txn: Txn,
+        deadline: Duration,
+    ) -> Result<Revision, CommitError> {
+        mutants::spoil(self, &mut txn);
+        let result = self.store.commit(txn, deadline).await;
+        if result.as_ref().err().is_none_or(|error| !error.certainly_not_applied()) {
+            second_look::acts();
+        }
+        result
     }
 
     /// Deadline of a commit on behalf of a client.
@@ -301,9 +322,29 @@ impl Daemon {
         self.doors.clock.unix_seconds()
     }
 
+    /// Whether a majority has been heard and then fell silent: asking it once more is in vain.
+    pub(crate) fn majority_is_silent(&self) -> bool {
+        self.store.replica().age().is_some_and(|age| age > QUORUM_AGE)
+    }
+
     /// Whether no majority has confirmed this host's replica lately: it can read, not write.
     pub fn is_without_quorum(&self) -> bool {
         self.store.replica().age().is_none_or(|age| age > QUORUM_AGE)
+    }
+
+    /// Makes this daemon a wrong one, for good. Only in tests: release builds take no notice.
+    pub fn mutate(&self, mutant: Mutant) {
+        let _ = self.mutant.set(mutant);
+    }
+
+    /// How this daemon is wrong on purpose.
+    pub(crate) fn mutant(&self) -> Option<Mutant> {
+        if cfg!(debug_assertions) { self.mutant.get().copied() } else { None }
+    }
+
+    /// Whether this daemon is wrong in that way.
+    pub(crate) fn is_mutant(&self, mutant: Mutant) -> bool {
+        self.mutant() == Some(mutant)
     }
 
     /// Ends when the daemon stops.

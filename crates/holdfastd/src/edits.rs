@@ -326,7 +326,7 @@ pub async fn commit(daemon: &Daemon, change: &Change) -> Result<Revision, Commit
         if txn.writes.is_empty() && txn.guards.is_empty() {
             return Ok(view.revision());
         }
-        match store.commit(txn, daemon.commit_deadline()).await {
+        match daemon.transact(txn, daemon.commit_deadline()).await {
             Err(CommitError::Conflict { key }) if change.is_ours_to_retry(&key) => {
                 // The replica may not have the winner's write yet: ask the database for every record we edit.
                 let keys = change.edits.keys().map(|o| o.key()).chain(change.docs.keys().cloned());

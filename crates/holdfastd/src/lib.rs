@@ -26,6 +26,7 @@ pub mod http;
 pub mod identity;
 pub mod joining;
 pub mod leaving;
+pub mod mutants;
 pub mod networks;
 pub mod pki;
 pub mod projection;

@@ -31,7 +31,7 @@ async fn set(pool: &Pool, vm: Uuid, field: &str, value: &str) {
 async fn a_guest_that_powers_off_is_halted_and_gives_back_what_it_held() {
     let pool = Pool::mortal(2).await;
     let vm = running_vm(&pool, "web").await;
-    pool.hosts[1].daemon.catch_up().await;
+    pool.hosts[1].until("VM", vm, "power_state", "Running").await;
     pool.world.guest_powers_off("h1", vm);
     pool.hosts[1].until("VM", vm, "power_state", "Halted").await;
     pool.comes_to_rest().await;

@@ -25,6 +25,8 @@ use crate::{Daemon, random_uuid};
 const TOUCH_INTERVAL_S: i64 = 300;
 /// Sessions unused for this long are ended, seconds.
 pub const IDLE_LIMIT_S: i64 = 24 * 3600;
+/// Longest wait for a majority's word on what the replica lacks.
+const NEWEST_LIMIT: Duration = Duration::from_secs(2);
 /// PAM service whose rules are asked.
 const PAM_SERVICE: &str = "login";
 /// Longest wait for PAM.
@@ -200,8 +202,17 @@ async fn find(daemon: &Daemon, key: &SessionKey) -> Option<SessionRecord> {
     if let Some(local) = daemon.local_session(key) {
         return Some(local);
     }
-    let entry = daemon.store().db().get(&key.key()).await.ok()??;
-    decode(&entry.value).ok()
+    decode(&newest(daemon, &key.key()).await?).ok()
+}
+
+/// A value as a majority knows it, for what the replica may not have yet. `None` also without quorum.
+async fn newest(daemon: &Daemon, key: &Key) -> Option<pooldb::Bytes> {
+    if daemon.majority_is_silent() {
+        return None;
+    }
+    let db = daemon.store().db();
+    let asked = tokio::time::timeout(NEWEST_LIMIT, db.get(key)).await;
+    Some(asked.ok()?.ok()??.value)
 }
 
 fn touch(daemon: Arc<Daemon>, key: SessionKey, mut record: SessionRecord, now: i64) {
@@ -265,13 +276,33 @@ pub async fn check_password(
     user: &str,
     password: &Secret,
 ) -> Result<Role, Error> {
-    let failed = || Error::new("SESSION_AUTHENTICATION_FAILED", Vec::<String>::new());
     if local_root {
         return Ok(Role::PoolAdmin);
     }
-    let account = daemon.store().view().get(&Key::new(Table::Account, user)).map(|i| i.value());
+    let key = Key::new(Table::Account, user);
+    let known = daemon.store().view().get(&key).map(|i| i.value());
+    let refused = match check_account(known.as_deref(), user, password).await {
+        Err(refused) => refused,
+        good => return good,
+    };
+    // The password may have been set through another host a moment ago.
+    match newest(daemon, &key).await {
+        Some(newer) if known.as_ref().is_none_or(|known| **known != *newer) => {
+            check_account(Some(&newer), user, password).await
+        }
+        _ => Err(refused),
+    }
+}
+
+/// Checks a password against the pool's account, or against PAM where the pool has none of that name.
+async fn check_account(
+    account: Option<&[u8]>,
+    user: &str,
+    password: &Secret,
+) -> Result<Role, Error> {
+    let failed = || Error::new("SESSION_AUTHENTICATION_FAILED", Vec::<String>::new());
     if let Some(bytes) = account {
-        let account: Account = decode(&bytes).map_err(|_| failed())?;
+        let account: Account = decode(bytes).map_err(|_| failed())?;
         let password = password.clone();
         let hash = account.hash.clone();
         let good =

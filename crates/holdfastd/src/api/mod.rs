@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! http ── Call ──> find the message ──> authenticate ──> authorize ──> coerce ──> implicit accessors | app::<class>
+//!                                                                          └─ a refusal is looked at twice ─┘
 //! ```
 //! Only this room builds an [`Authorized`]; `app` functions accept nothing else, so forgetting to authorize does not
 //! compile. No call takes longer than [`CALL_LIMIT`] except those that say so themselves: `event.from` and calls whose
@@ -10,6 +11,7 @@
 pub mod auth;
 pub mod errors;
 mod implicit;
+pub(crate) mod second_look;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use datamodel::{Class, Method, Param, Role};
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 use xenapi::{Error, Projection, Text, Value};
 
@@ -201,14 +204,14 @@ pub async fn call(
     let params = xenapi::coerce::params(found.name, found.params, params)?;
     let mut authorized = Authorized { caller, params, task: None, method: found.name };
     if !found.is_async {
-        return run(daemon, found, authorized).await;
+        return run(daemon, found, &authorized).await;
     }
     let task =
         tasks::create(daemon, &format!("Async.{}", found.name), "", &authorized.caller).await?;
     authorized.task = Some(task);
     let daemon = daemon.clone();
     tokio::spawn(async move {
-        let result = match run(&daemon, found, authorized).await {
+        let result = match run(&daemon, found, &authorized).await {
             Ok(Outcome::Value(value)) => Ok(value),
             Ok(Outcome::Records(_)) => Ok(Value::Void),
             Err(error) => Err(error),
@@ -218,13 +221,16 @@ pub async fn call(
     Ok(Value::Ref(task.into()).into())
 }
 
-async fn run(daemon: &Arc<Daemon>, found: Found, call: Authorized) -> Result<Outcome, Error> {
+async fn run(daemon: &Arc<Daemon>, found: Found, call: &Authorized) -> Result<Outcome, Error> {
     match found.method {
         Method::Implicit(_, implicit) => {
-            bounded(found.name, implicit::call(daemon, found.class, implicit, &call)).await
+            let decide = || implicit::call(daemon, found.class, implicit, call);
+            bounded(found.name, second_look::twice(daemon, found.name, decide)).await
         }
         Method::Explicit(_, message) => {
-            let answer = app::call(daemon, found.class.name, message.name, call);
+            // Boxed: the largest of the app's futures is not to be part of every call's, twice.
+            let decide = || app::call(daemon, found.class.name, message.name, call).boxed();
+            let answer = second_look::twice(daemon, found.name, decide);
             if app::sets_its_own_limit(found.class.name, message) {
                 answer.await
             } else {

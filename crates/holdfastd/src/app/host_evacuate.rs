@@ -111,6 +111,7 @@ async fn assert_can(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Er
 }
 
 async fn evacuate(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
+    // A guest that another host has just let start here is not to be passed over: that would be no refusal.
     daemon.catch_up().await;
     assert_can(daemon, call).await?;
     let view = daemon.view().await;

@@ -8,7 +8,7 @@ use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::sr::{self, spec_of_pbd};
 use super::vm::launch::{STORAGE_QUICK, storage_failed};
-use super::{find, object, ref_param, target, text, truth};
+use super::{find, nothing_to_do, object, ref_param, target, text, truth};
 use crate::api::{Authorized, errors};
 use crate::edits::{self, Change, Object};
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, UndoResult, action};
@@ -24,8 +24,8 @@ pub(super) async fn call(
     let pbd = find(&view, "PBD", ref_param(call, 0))?;
     let attached = truth(pbd, "currently_attached");
     match message {
-        "plug" if attached => Ok(Value::Void),
-        "unplug" if !attached => Ok(Value::Void),
+        "plug" if attached => nothing_to_do(),
+        "unplug" if !attached => nothing_to_do(),
         "plug" => on_host(daemon, call, pbd, "pbd_plug", "PBD.plug").await,
         "unplug" => {
             refuse_in_use(&view, pbd)?;

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef};
 
-use crate::api::{auth, errors};
+use crate::api::{auth, errors, second_look};
 use crate::app::{target, text};
 use crate::http::routes::plain;
 use crate::http::{Peer, ReplyBody, bytes_body, empty_body};
@@ -97,9 +97,18 @@ async fn subject(
     }
     let named = auth::query(request, "uuid").or_else(|| auth::query(request, "ref"));
     let named = named.unwrap_or_default();
-    let view = daemon.view().await;
     let uuid = Uuid::try_parse(named.strip_prefix("OpaqueRef:").unwrap_or(&named))
         .map_err(|_| Error::handle_invalid(class, &named))?;
+    second_look::twice(daemon, class, async || {
+        let view = daemon.view().await;
+        let (vm, host) = resident(&view, class, uuid)?;
+        Ok((view, vm, host))
+    })
+    .await
+}
+
+/// The VM behind a console or a VM's uuid, and the host that it runs on.
+fn resident(view: &View, class: &'static str, uuid: Uuid) -> Result<(Uuid, Uuid), Error> {
     let invalid = || Error::handle_invalid(class, &OpaqueRef::new(uuid).to_string());
     let record = view.record(class, uuid).ok_or_else(invalid)?;
     let vm = if class == "console" { target(record, "VM").ok_or_else(invalid)? } else { uuid };
@@ -111,7 +120,7 @@ async fn subject(
             let actual = text(record, "power_state").to_owned();
             Error::new("VM_BAD_POWER_STATE", [vm, "Running, Paused".to_owned(), actual])
         })?;
-    Ok((view, vm, host))
+    Ok((vm, host))
 }
 
 async fn open(

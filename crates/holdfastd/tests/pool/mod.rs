@@ -5,6 +5,8 @@
 //! storage. What is not here: the wire, TLS between hosts, libvirt, etcd; those are the lab's.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of the harness")]
 
+pub mod lagging;
+pub mod laws;
 pub mod saga_law;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use holdfastd::pki::{self, HostKey, PoolCa, PoolKey, Tls};
 use holdfastd::records::{Member, encode};
 use holdfastd::{Daemon, Doors, Store, View, api};
 use host::had::{Code, Guest, GuestProcess, HadError, LeaseConfig, Refusal, Status, Stopped};
+use lagging::Lag;
 use pooldb::memory::MemoryDb;
 use pooldb::{Key, Replica, Table};
 use uuid::Uuid;
@@ -34,6 +37,8 @@ use xenapi::{Error, OpaqueRef, Record, Text, Timestamp, Value};
 
 /// Longest wait for a condition; far above what any of them takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How late the replicas of all hosts but the first are, if a test does not say otherwise.
+pub const LAG: Duration = Duration::from_millis(4);
 /// Where the shared repository of [`Pool::shared_sr`] is.
 pub const SHARED: &str = "/srv/shared";
 /// Memory of every host.
@@ -65,6 +70,8 @@ pub struct Host {
     pub had: Arc<FakeHad>,
     /// This host's own way to the database, to be cut off.
     pub db: MemoryDb,
+    /// How late its replica is.
+    pub lag: Lag,
     loops: Vec<tokio::task::JoinHandle<()>>,
     /// Its own threads, if its daemon is to be killed.
     runtime: Option<tokio::runtime::Runtime>,
@@ -113,7 +120,15 @@ impl Pool {
             let uuid = Uuid::from_u128(0xA000 + number as u128);
             let host = Host::new(&name, uuid, pool_uuid, &world, &storage, &db, dir.path()).await;
             host.appear(pool_uuid, hosts.first()).await;
+            // No replica is as fast as a test that goes from host to host.
+            if number > 1 {
+                host.lag.set(LAG);
+            }
             hosts.push(host);
+        }
+        // Each knows all of them, as after a join.
+        for host in &hosts {
+            host.daemon.catch_up().await;
         }
         Self { hosts, world, storage, db, dir }
     }
@@ -164,7 +179,7 @@ impl Pool {
             clock: Arc::new(holdfastd::clock::SystemClock),
         };
         let own = self.db.for_host();
-        let (db, key) = (Arc::new(own.clone()), PoolKey::generate());
+        let (db, key) = (old.lag.on(own.clone()), PoolKey::generate());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -531,6 +546,7 @@ impl Host {
             unknown: serde_json::Map::new(),
         };
         let own = db.for_host();
+        let lag = Lag::default();
         let had = Arc::new(FakeHad::on(world, name));
         let drivers = storage::DriverSet::of([
             storage.driver(name, "file") as Arc<dyn SrDriver>,
@@ -543,7 +559,7 @@ impl Host {
             networks: Arc::new(NoBridges),
             clock: Arc::new(holdfastd::clock::SystemClock),
         };
-        let store = Store::new(Arc::new(own.clone()), Replica::new());
+        let store = Store::new(lag.on(own.clone()), Replica::new());
         store.read_linearizable(PATIENCE).await.expect("the database in memory answers");
         let daemon = Daemon::new(
             config,
@@ -554,7 +570,8 @@ impl Host {
             store,
             doors,
         );
-        Self { name: name.to_owned(), uuid, daemon, had, db: own, loops: Vec::new(), runtime: None }
+        let (loops, runtime) = (Vec::new(), None);
+        Self { name: name.to_owned(), uuid, daemon, had, db: own, lag, loops, runtime }
     }
 
     fn following(mut self) -> Self {
@@ -639,12 +656,28 @@ impl Host {
 
     /// Calls a message as root on this host.
     pub async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Error> {
-        // Tests go from host to host faster than replicas do.
-        self.daemon.catch_up().await;
-        let mut all = vec![Value::from("")];
+        self.call_in("", method, params).await
+    }
+
+    /// Calls a message in a session.
+    pub async fn call_in(
+        &self,
+        session: &str,
+        method: &str,
+        params: Vec<Value>,
+    ) -> Result<Value, Error> {
+        let mut all = vec![Value::from(session)];
         all.extend(params);
+        self.call_bare(method, all).await
+    }
+
+    /// Calls a message with exactly these parameters.
+    pub async fn call_bare(&self, method: &str, all: Vec<Value>) -> Result<Value, Error> {
         let (daemon, method) = (self.daemon.clone(), Text::from(method));
-        let answer = async move { api::call(&daemon, &Peer::Local { uid: 0 }, &method, all).await };
+        let answer =
+            Box::pin(
+                async move { api::call(&daemon, &Peer::Local { uid: 0 }, &method, all).await },
+            );
         let answer = match &self.runtime {
             None => answer.await,
             Some(runtime) => match runtime.spawn(answer).await {
@@ -685,8 +718,9 @@ impl Host {
         made.as_opaque().and_then(OpaqueRef::uuid).expect("a reference")
     }
 
-    /// A field as this host answers it.
+    /// A field as this host answers it once its replica has everything.
     pub async fn get(&self, class: &str, object: Uuid, field: &str) -> Value {
+        self.daemon.catch_up().await;
         self.ok(&format!("{class}.get_{field}"), vec![reference(object)]).await
     }
 

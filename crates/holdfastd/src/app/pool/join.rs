@@ -54,6 +54,7 @@ pub(super) async fn join(
         software: VERSION.to_owned(),
         force,
     };
+    crate::api::second_look::acts();
     let answer = ask(call, &request).await?;
     reached("join: answered");
     // From here on this host's own records must not change: they are being carried over.

@@ -11,7 +11,7 @@ use pooldb::Txn;
 use uuid::Uuid;
 use xenapi::{Error, Value};
 
-use super::{find, host::is_live, ref_param, target};
+use super::{find, host::is_live, nothing_to_do, ref_param, target};
 use crate::api::{Authorized, errors};
 use crate::reconcilers::coordinator::{coordinator_key, designated_key};
 use crate::{Daemon, View};
@@ -54,7 +54,7 @@ async fn designate(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Err
     let host = find(&view, "host", ref_param(call, 0))?;
     let id = host.uuid();
     if target(record(&view)?, "master") == Some(id) {
-        return Ok(Value::Void);
+        return nothing_to_do();
     }
     if !is_live(&view, id) {
         return Err(Error::new("HOST_OFFLINE", [host.opaque().to_string()]));

@@ -17,7 +17,7 @@ use super::super::{bool_param, find, object, ref_param};
 use super::claim::{self, Claim};
 use super::copy::busy;
 use super::launch::{self, hypervisor_failed};
-use super::stop::image_of;
+use super::stop::{self, image_of};
 use super::suspend::SAVE_LIMIT;
 use super::{DECISIONS, image, spec};
 use crate::Daemon;
@@ -112,9 +112,13 @@ async fn claimed(_: &Arc<Daemon>, _: &mut State) -> StepResult {
 async fn release(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     let args: Args = sagas::args(state)?;
     let view = daemon.view().await;
-    let mut change = Change::new();
-    claim::park(&view, &mut change, args.vm, args.host);
-    state.stage(change);
+    // Where the VM was placed anew meanwhile, nothing of that is ours to give back.
+    if stop::is_current(&view, args.vm, args.host, args.generation) {
+        let mut change = Change::new();
+        change.guard(claim::unchanged(&view, claim::placement_key(args.vm)));
+        claim::park(&view, &mut change, args.vm, args.host);
+        state.stage(change);
+    }
     Ok(())
 }
 

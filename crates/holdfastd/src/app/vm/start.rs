@@ -15,7 +15,7 @@ use xenapi::{Error, OpaqueRef, Value};
 
 use super::super::{bool_param, find, object, ref_param, text};
 use super::claim::{self, Claim};
-use super::{launch, spec};
+use super::{launch, spec, stop};
 use crate::Daemon;
 use crate::api::{Authorized, Caller, errors};
 use crate::edits::{Change, Object};
@@ -138,9 +138,13 @@ async fn claimed(_: &Arc<Daemon>, _: &mut State) -> StepResult {
 async fn release(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     let args: Args = sagas::args(state)?;
     let view = daemon.view().await;
-    let mut change = Change::new();
-    claim::release(&view, &mut change, args.vm, args.host);
-    state.stage(change);
+    // Where the VM was placed anew meanwhile, nothing of that is ours to give back.
+    if stop::is_current(&view, args.vm, args.host, args.generation) {
+        let mut change = Change::new();
+        change.guard(claim::unchanged(&view, claim::placement_key(args.vm)));
+        claim::release(&view, &mut change, args.vm, args.host);
+        state.stage(change);
+    }
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::edits::{self, Change, Object};
 use crate::projection::vm_state;
 use crate::records::{Fence, decode};
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, action};
-use crate::{Daemon, View};
+use crate::{Daemon, View, mutants};
 
 /// Longest wait for a guest that was asked to power off (XenServer's domain_shutdown_total_timeout).
 const CLEAN_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -149,6 +149,9 @@ async fn wait(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 
 async fn end(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
+    mutants::release_early(daemon, args.vm)
+        .await
+        .map_err(|e| StepError::transient(format!("the locks of VM {}: {e}", args.vm)))?;
     end_run(daemon, args.vm, args.generation).await?;
     Ok(Flow::Next)
 }

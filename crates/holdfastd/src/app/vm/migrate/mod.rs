@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
-use super::super::{find, object, ref_param, target, text, truth};
+use super::super::{find, nothing_to_do, object, ref_param, target, text, truth};
 use super::claim::{self, Claim};
 use super::spec;
 use super::start::DECISIONS;
@@ -141,8 +141,6 @@ pub(crate) async fn perform(
     task: Option<Uuid>,
     order: &Order,
 ) -> Result<(), Error> {
-    // What the caller has just done through another host counts: a refusal must not rest on an older replica.
-    daemon.catch_up().await;
     for _ in 0..DECISIONS {
         let view = daemon.view().await;
         let record = find(&view, "VM", order.vm)?.clone();
@@ -152,7 +150,7 @@ pub(crate) async fn perform(
         let from = target(&record, "resident_on").unwrap_or_default();
         let disks = moved_disks(&view, &record, to, order)?;
         if from == to && disks.iter().all(|d| d.copy.is_none()) {
-            return Ok(());
+            return nothing_to_do().map(drop);
         }
         let (change, args) = decide(daemon, &view, &record, from, to, disks)?;
         let plan = Plan {
