@@ -11,6 +11,7 @@ pub mod boot;
 mod error;
 pub mod exec;
 pub mod facts;
+pub mod frames;
 pub mod fs;
 pub mod had;
 pub mod network;

@@ -1,8 +1,9 @@
 //! The lab's control groups: they say which processes belong to a host, freeze them together and end them together.
 //!
 //! One tree per lab, `holdfast-lab/NAME/{keeper,h1,h2,…}`, in the unified (v2) hierarchy where there is one, else in
-//! the v1 freezer hierarchy. No controller is switched on and no limit is set: only membership and freezing are used,
-//! both of which need nothing from systemd.
+//! the v1 freezer hierarchy. Membership and freezing need nothing from systemd. The one limit that is ever set, how fast
+//! a host reaches a disk, is the block controller's: in the same tree where the unified hierarchy has it, else in a
+//! second tree of the same names in the v1 `blkio` hierarchy ([`Tree::throttle`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub enum Version {
 pub struct Tree {
     version: Version,
     mount: PathBuf,
+    /// The v1 hierarchy that has the block controller, if it is not the tree's own.
+    blocks: Option<PathBuf>,
     lab: String,
 }
 
@@ -46,7 +49,7 @@ impl Tree {
             "no cgroup v2 hierarchy and no v1 freezer is mounted; the lab needs one of them to hold a host's processes \
              together (mount one with: mount -t cgroup2 none /sys/fs/cgroup)",
         )?;
-        Ok(Self { version, mount, lab: lab.to_owned() })
+        Ok(Self { version, mount, blocks: v1_hierarchy(&mounts, "blkio"), lab: lab.to_owned() })
     }
 
     /// The hierarchy in use.
@@ -62,16 +65,61 @@ impl Tree {
         self.root().join(of)
     }
 
+    /// The lab's second tree, for the block controller alone.
+    fn blocks_root(&self) -> Option<PathBuf> {
+        Some(self.blocks.as_ref()?.join(TREE).join(&self.lab))
+    }
+
+    /// The group of a host or of the keeper, in each hierarchy.
+    fn groups_of(&self, of: &str) -> impl Iterator<Item = PathBuf> {
+        [Some(self.root()), self.blocks_root()].into_iter().flatten().map(move |root| root.join(of))
+    }
+
     /// Makes the group of a host or of the keeper; it may exist already.
     pub fn make(&self, of: &str) -> Result<()> {
-        let dir = self.group(of);
-        fs::create_dir_all(&dir).with_context(|| format!("making control group {}", dir.display()))
+        self.groups_of(of).try_for_each(|dir| {
+            fs::create_dir_all(&dir)
+                .with_context(|| format!("making control group {}", dir.display()))
+        })
     }
 
     /// Moves a process into a group; its later children follow.
     pub fn join(&self, of: &str, pid: u32) -> Result<()> {
-        let file = self.group(of).join("cgroup.procs");
-        fs::write(&file, pid.to_string()).with_context(|| format!("joining {}", file.display()))
+        self.groups_of(of).try_for_each(|dir| {
+            let file = dir.join("cgroup.procs");
+            fs::write(&file, pid.to_string()).with_context(|| format!("joining {}", file.display()))
+        })
+    }
+
+    /// The groups that there are: the keeper's and the hosts'.
+    pub fn members(&self) -> Vec<String> {
+        groups(&self.root())
+    }
+
+    /// Lets the host's processes reach a disk (`MAJOR:MINOR`) at most at so many bytes a second each way; `None` takes
+    /// the limit away, and what had to wait is done at once.
+    ///
+    /// # Errors
+    /// The machine has no block controller that can be used.
+    pub fn throttle(&self, of: &str, disk: &str, bytes_per_second: Option<u64>) -> Result<()> {
+        if let Some(root) = self.blocks_root() {
+            let limit = bytes_per_second.unwrap_or(0);
+            return ["read", "write"].into_iter().try_for_each(|way| {
+                let file = root.join(of).join(format!("blkio.throttle.{way}_bps_device"));
+                fs::write(&file, format!("{disk} {limit}"))
+                    .with_context(|| format!("limiting a disk through {}", file.display()))
+            });
+        }
+        for dir in [self.mount.clone(), self.mount.join(TREE), self.root()] {
+            let file = dir.join("cgroup.subtree_control");
+            fs::write(&file, "+io").with_context(|| {
+                format!("switching the block controller on in {}", file.display())
+            })?;
+        }
+        let limit = bytes_per_second.map_or_else(|| "max".to_owned(), |b| b.to_string());
+        let file = self.group(of).join("io.max");
+        fs::write(&file, format!("{disk} rbps={limit} wbps={limit}"))
+            .with_context(|| format!("limiting a disk through {}", file.display()))
     }
 
     /// The processes of a group, by the machine's numbers.
@@ -152,8 +200,16 @@ impl Tree {
                 })
             })?;
         }
+        if let Some(root) = self.blocks_root().filter(|root| root.exists()) {
+            for name in groups(&root) {
+                remove_when_free(&root.join(name), || Ok(()))?;
+            }
+            remove_when_free(&root, || Ok(()))?;
+        }
         // Shared by all labs: gone with the last.
-        let _ = fs::remove_dir(self.mount.join(TREE));
+        for mount in [Some(&self.mount), self.blocks.as_ref()].into_iter().flatten() {
+            let _ = fs::remove_dir(mount.join(TREE));
+        }
         Ok(())
     }
 }
@@ -191,22 +247,29 @@ fn read_pids(dir: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// The mounted hierarchies: type, mount point, options of the superblock.
+fn hierarchies(mountinfo: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    mountinfo.lines().filter_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut right = right.split(' ');
+        let kind = right.next()?;
+        Some((kind, left.split(' ').nth(4)?, right.nth(1).unwrap_or_default()))
+    })
+}
+
+/// Where the v1 hierarchy with this controller is mounted.
+fn v1_hierarchy(mountinfo: &str, controller: &str) -> Option<PathBuf> {
+    hierarchies(mountinfo)
+        .find(|(kind, _, options)| *kind == "cgroup" && options.split(',').any(|o| o == controller))
+        .map(|(_, mount, _)| mount.into())
+}
+
 /// Picks the hierarchy from a mount table: v2 first (its frozen processes can still be killed), then the v1 freezer.
 fn choose(mountinfo: &str, only_v1: bool) -> Option<(Version, PathBuf)> {
-    let mut freezer = None;
-    for line in mountinfo.lines() {
-        let (left, right) = line.split_once(" - ")?;
-        let mount = left.split(' ').nth(4)?;
-        let mut right = right.split(' ');
-        match right.next()? {
-            "cgroup2" if !only_v1 => return Some((Version::V2, mount.into())),
-            "cgroup" if right.nth(1).is_some_and(|o| o.split(',').any(|o| o == "freezer")) => {
-                freezer = Some((Version::V1, mount.into()));
-            }
-            _ => {}
-        }
-    }
-    freezer
+    let unified = hierarchies(mountinfo)
+        .find(|(kind, _, _)| *kind == "cgroup2" && !only_v1)
+        .map(|(_, mount, _)| (Version::V2, mount.into()));
+    unified.or_else(|| Some((Version::V1, v1_hierarchy(mountinfo, "freezer")?)))
 }
 
 #[cfg(test)]
@@ -226,6 +289,13 @@ mod tests {
     fn the_unified_hierarchy_is_preferred_even_beside_v1() {
         let hybrid = format!("{V1}\n32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw");
         assert_eq!(choose(&hybrid, false), Some((Version::V2, "/sys/fs/cgroup/unified".into())));
+    }
+
+    #[test]
+    fn the_block_controller_is_found_where_it_is() {
+        let split = format!("{V1}\n33 25 0:29 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio");
+        assert_eq!(v1_hierarchy(&split, "blkio"), Some("/sys/fs/cgroup/blkio".into()));
+        assert_eq!(v1_hierarchy(V1, "blkio"), None);
     }
 
     #[test]

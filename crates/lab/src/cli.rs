@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::report::{data, note};
 use crate::state::Lab;
 use crate::up::Options;
-use crate::{down, enter, events, guest, init, keeper, launch, status, strict, up};
+use crate::{down, enter, events, guest, init, keeper, launch, slow_cable, status, strict, up};
 
 /// A practice pool on one machine: hosts in namespaces, faults on demand, nothing left behind.
 #[derive(Debug, Parser)]
@@ -44,9 +44,9 @@ enum Command {
         /// Run libvirt only, without Holdfast.
         #[arg(long, hide = true)]
         bare: bool,
-        /// In a power cut, lose what a host's programs wrote but did not sync.
+        /// In a power cut, keep what a host's programs wrote but did not sync: a kinder disk than any real one.
         #[arg(long)]
-        strict_power: bool,
+        lenient_power: bool,
         /// Memory that each host claims to have, in MiB; the machine's own if left out.
         #[arg(long, value_name = "MIB")]
         memory_mib: Option<u64>,
@@ -73,8 +73,8 @@ enum Command {
     /// Break something until it is healed.
     ///
     /// Kinds: power, cable [in|out|both], daemon [once], daemon-freeze, had [once], libvirt [once], etcd [once],
-    /// freeze [silent], lossy [PERCENT], slow-disk [MS] and disk-full (labs with --strict-power), and switch (host `-`). With `once` a unit is killed and restarted at once; without,
-    /// it stays down.
+    /// freeze [silent], lossy [PERCENT], slow-net [MS], storage [gone|slow|full], slow-disk [MS], disk-full, and switch
+    /// (host `-`). With `once` a unit is killed and restarted at once; without, it stays down.
     Fail {
         /// h1, h2, …, or - for the switch.
         host: String,
@@ -116,6 +116,8 @@ enum Command {
     #[command(hide = true)]
     Init { host: String, boot_id: String },
     #[command(hide = true)]
+    SlowCable { number: u8, delay_ms: u32 },
+    #[command(hide = true)]
     Strict,
     #[command(hide = true)]
     Enter {
@@ -128,12 +130,12 @@ enum Command {
 pub fn run(cli: &Cli) -> Result<u8> {
     let layout = Layout::new(&cli.name)?;
     match &cli.command {
-        Command::Up { hosts, no_pool, bare, strict_power, memory_mib } => {
+        Command::Up { hosts, no_pool, bare, lenient_power, memory_mib } => {
             let options = Options {
                 hosts: *hosts,
                 no_pool: *no_pool,
                 bare: *bare,
-                strict_power: *strict_power,
+                strict_power: !*lenient_power && strict::is_possible(),
                 memory_mib: *memory_mib,
             };
             let made = up::up(&layout, &options).with_context(|| {
@@ -187,6 +189,7 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Keeper => keeper::run(&cli.name)?,
         Command::Launch { host } => launch::run(&cli.name, host)?,
         Command::Init { host, boot_id } => init::run(&cli.name, host, boot_id)?,
+        Command::SlowCable { number, delay_ms } => slow_cable::run(&cli.name, *number, *delay_ms)?,
         Command::Strict => strict::serve::run(Path::new(strict::KEPT), Path::new(strict::MOUNT))?,
         Command::Enter { argv } => enter::become_command(argv)?,
     }

@@ -12,12 +12,20 @@ use nix::mount::{MntFlags, umount2};
 
 use crate::cgroup::Tree;
 use crate::layout::{BIG_ROOT, Layout, RUN_ROOT};
+use crate::shared_disk;
 use crate::wait::{Look, until};
 
 /// Removes the lab. Succeeds too if there is none.
 pub fn down(layout: &Layout) -> Result<()> {
     // Namespaces, links, taps and locks go with the last process and pin.
-    Tree::find(layout.name())?.remove().context("ending the lab's processes")?;
+    let tree = Tree::find(layout.name())?;
+    if let Ok(disk) = shared_disk::number(layout) {
+        // A process that waits for a disk can't end.
+        for host in tree.members() {
+            let _ = tree.throttle(&host, &disk, None);
+        }
+    }
+    tree.remove().context("ending the lab's processes")?;
     let dirs = [layout.run(), layout.big()];
     let table = fs::read_to_string("/proc/self/mountinfo").context("reading the mount table")?;
     for mount in mounts_below(&table, &dirs) {
@@ -42,7 +50,7 @@ pub fn down(layout: &Layout) -> Result<()> {
 }
 
 /// The mount points in these directories, deepest and latest first.
-fn mounts_below(mountinfo: &str, dirs: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn mounts_below(mountinfo: &str, dirs: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
         .filter_map(|line| line.split(' ').nth(4))

@@ -15,7 +15,10 @@ use crate::init::protocol::{Action, Request, ask};
 use crate::layout::Layout;
 use crate::state::{Boot, Lab, LabHost, load, save};
 use crate::strict::{MOOD, Mood};
-use crate::{keeper, network, wait};
+use crate::{keeper, network, shared_disk, wait};
+
+/// Longest time for the last process of a host to be gone after its power was cut.
+const OFF: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What can be broken.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -38,24 +41,25 @@ pub enum Kind {
     Libvirt,
     /// The pool database's voter on this host is killed (`once`: and restarted).
     Etcd,
-    /// Each sync of the host's state takes longer, by so many milliseconds (default 500). Needs `up --strict-power`.
+    /// Each sync of the host's state takes longer, by so many milliseconds (default 500). Not with `up --lenient-power`.
     SlowDisk,
-    /// The host's state has no room to grow. Needs `up --strict-power`.
+    /// The host's state has no room to grow. Not with `up --lenient-power`.
     DiskFull,
+    /// The shared repository, for this host: `gone` (default: what has to reach it waits), `slow`, or `full` (of the
+    /// repository, so for every host).
+    Storage,
     /// A percentage of frames is lost, both ways (default 30).
     Lossy,
+    /// Every frame takes so many milliseconds longer each way (default 100).
+    SlowNet,
     /// The switch loses power: every cable goes silent. The host is `-`.
     Switch,
 }
 
 /// Kinds of the contract that this version can't do yet, by name, with the reason.
-const NOT_YET: [(&str, &str); 3] = [
-    ("slow-net", "needs a relay that delays frames"),
-    ("storage", "needs a layer between the host and its shared directory"),
-    ("clock", "needs a nested guest with a clock of its own"),
-];
+const NOT_YET: [(&str, &str); 1] = [("clock", "needs a nested guest with a clock of its own")];
 
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 14] = [
     ("power", Kind::Power),
     ("cable", Kind::Cable),
     ("daemon", Kind::Daemon),
@@ -65,8 +69,10 @@ const KINDS: [(&str, Kind); 12] = [
     ("libvirt", Kind::Libvirt),
     ("etcd", Kind::Etcd),
     ("lossy", Kind::Lossy),
+    ("slow-net", Kind::SlowNet),
     ("slow-disk", Kind::SlowDisk),
     ("disk-full", Kind::DiskFull),
+    ("storage", Kind::Storage),
     ("switch", Kind::Switch),
 ];
 
@@ -93,6 +99,8 @@ impl Kind {
             | Self::Lossy
             | Self::SlowDisk
             | Self::DiskFull
+            | Self::SlowNet
+            | Self::Storage
             | Self::Switch => None,
         }
     }
@@ -144,12 +152,14 @@ impl Fault {
             "the host of a fault is a host's name, and '-' for the switch only"
         );
         match (kind, arg) {
-            (_, None) | (Kind::Cable, Some("in" | "out" | "both")) => {}
+            (_, None)
+            | (Kind::Cable, Some("in" | "out" | "both"))
+            | (Kind::Storage, Some("gone" | "slow" | "full")) => {}
             (Kind::Lossy, Some(percent)) => {
                 let percent: u8 = percent.parse().context("the loss is a percentage")?;
                 ensure!(percent < 100, "the loss is at most 99 percent (for all of it: cable)");
             }
-            (Kind::SlowDisk, Some(delay)) => {
+            (Kind::SlowDisk | Kind::SlowNet, Some(delay)) => {
                 delay.parse::<u32>().context("the delay is in milliseconds")?;
             }
             (Kind::Daemon | Kind::Had | Kind::Libvirt | Kind::Etcd, Some("once"))
@@ -168,9 +178,15 @@ impl Fault {
         }
     }
 
-    /// How many milliseconds a sync takes longer.
+    /// Whether it takes all room of the shared repository.
+    fn fills(&self) -> bool {
+        self.kind == Kind::Storage && self.arg.as_deref() == Some("full")
+    }
+
+    /// How many milliseconds a sync or a frame takes longer.
     fn delay_ms(&self) -> u32 {
-        self.arg.as_deref().and_then(|a| a.parse().ok()).unwrap_or(500)
+        let default = if self.kind == Kind::SlowNet { 100 } else { 500 };
+        self.arg.as_deref().and_then(|a| a.parse().ok()).unwrap_or(default)
     }
 
     /// How many of a hundred frames are lost.
@@ -210,9 +226,14 @@ impl Faults {
         taken
     }
 
+    /// This host's fault of this kind.
+    pub fn of(&self, host: &str, kind: Kind) -> Option<&Fault> {
+        self.0.iter().find(|f| f.host == host && f.kind == kind)
+    }
+
     /// Whether this host has this fault.
     pub fn has(&self, host: &str, kind: Kind) -> bool {
-        self.0.iter().any(|f| f.host == host && f.kind == kind)
+        self.of(host, kind).is_some()
     }
 }
 
@@ -236,13 +257,26 @@ pub fn fail(layout: &Layout, fault: &Fault) -> Result<()> {
             faults.add(fault.clone());
             network::ports_apply(layout, &network::ports(&lab.hosts, &faults))?;
         }
+        Kind::SlowNet => {
+            let number = lab.host(&fault.host)?.number;
+            keeper::slow_cable(layout, number, Some(fault.delay_ms()))?;
+            faults.add(fault.clone());
+            network::ports_apply(layout, &network::ports(&lab.hosts, &faults))?;
+        }
         Kind::Power => {
             let host = lab.host(&fault.host)?;
             power_cut(layout, host)?;
             // What broke inside the host is moot: it comes back with everything running.
             faults.0.retain(|f| {
-                let outside =
-                    matches!(f.kind, Kind::Cable | Kind::Lossy | Kind::SlowDisk | Kind::DiskFull);
+                let outside = matches!(
+                    f.kind,
+                    Kind::Cable
+                        | Kind::Lossy
+                        | Kind::SlowNet
+                        | Kind::SlowDisk
+                        | Kind::DiskFull
+                        | Kind::Storage
+                );
                 f.host != host.name || outside
             });
             faults.add(fault.clone());
@@ -255,11 +289,20 @@ pub fn fail(layout: &Layout, fault: &Fault) -> Result<()> {
         Kind::SlowDisk | Kind::DiskFull => {
             ensure!(
                 lab.strict_power,
-                "fault {:?} needs a lab that was brought up with --strict-power",
+                "fault {:?} needs a lab whose hosts forget what was not synced: no --lenient-power, and /dev/fuse",
                 fault.kind.name()
             );
             faults.add(fault.clone());
             disk_mood(layout, &fault.host, &faults)?;
+        }
+        Kind::Storage => {
+            // One word at a time: a repository that becomes full is no longer slow.
+            let before = faults.take(&fault.host, Some(Kind::Storage));
+            faults.add(fault.clone());
+            if before.iter().any(Fault::fills) && !faults.iter().any(Fault::fills) {
+                shared_disk::fill(layout, false)?;
+            }
+            storage_mood(layout, &fault.host, &faults)?;
         }
         Kind::Daemon | Kind::DaemonFreeze | Kind::Had | Kind::Libvirt | Kind::Etcd => {
             let unit = fault.kind.unit().expect("these kinds name a unit").to_owned();
@@ -293,7 +336,22 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
         match fault.kind {
             Kind::Switch | Kind::Cable | Kind::Lossy => {}
             Kind::SlowDisk | Kind::DiskFull => disk_mood(layout, host, &faults)?,
-            Kind::Power => boot(layout, lab.host(host)?)?,
+            Kind::Storage => {
+                if fault.fills() && !faults.iter().any(Fault::fills) {
+                    shared_disk::fill(layout, false)?;
+                }
+                storage_mood(layout, host, &faults)?;
+            }
+            Kind::SlowNet => keeper::slow_cable(layout, lab.host(host)?.number, None)?,
+            Kind::Power => {
+                boot(layout, lab.host(host)?)?;
+                // The port is new, and the slow cable hung on the old one.
+                if let Some(slow) = faults.of(host, Kind::SlowNet) {
+                    let number = lab.host(host)?.number;
+                    keeper::slow_cable(layout, number, Some(slow.delay_ms()))?;
+                }
+                storage_mood(layout, host, &faults)?;
+            }
             Kind::Freeze => Tree::find(layout.name())?.thaw(host)?,
             Kind::DaemonFreeze => {
                 ask(
@@ -326,6 +384,25 @@ fn disk_mood(layout: &Layout, host: &str, faults: &Faults) -> Result<()> {
     save(&layout.host_run(host).join(MOOD), &mood)
 }
 
+/// Lets the host reach the shared repository as its faults say.
+fn storage_mood(layout: &Layout, host: &str, faults: &Faults) -> Result<()> {
+    let fault = faults.of(host, Kind::Storage);
+    let limit = match fault.map(|f| f.arg.as_deref().unwrap_or("gone")) {
+        Some("gone") => Some(shared_disk::GONE_BYTES_PER_SECOND),
+        Some("slow") => Some(shared_disk::SLOW_BYTES_PER_SECOND),
+        _ => None,
+    };
+    if fault.is_some_and(Fault::fills) {
+        shared_disk::fill(layout, true)?;
+    }
+    match shared_disk::number(layout) {
+        Ok(disk) => Tree::find(layout.name())?.throttle(host, &disk, limit),
+        // A lab without such a disk has nothing to limit.
+        Err(_) if fault.is_none() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Ends every process of the host at once, with its cable cut first so that no dying connection says goodbye.
 fn power_cut(layout: &Layout, host: &LabHost) -> Result<()> {
     let boot: Boot = load(&layout.host_boot(&host.name))?;
@@ -333,13 +410,23 @@ fn power_cut(layout: &Layout, host: &LabHost) -> Result<()> {
         rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
     });
     network::port_cut(layout, host.number)?;
+    // A process that waits for a disk can't end: what was on its way to the disk when the power went arrives now.
+    storage_mood(layout, &host.name, &Faults::default())?;
     if let Some(init) = init {
         // The kernel ends every process of the pid namespace with its process 1.
         rustix::process::pidfd_send_signal(&init, rustix::process::Signal::KILL)
             .context("ending process 1 of the host")?;
     }
     // Also what was started from outside into the host, and what is frozen.
-    Tree::find(layout.name())?.kill(&host.name)
+    Tree::find(layout.name())?.kill(&host.name)?;
+    // Process 1 leaves its group before the kernel has reaped the others for it.
+    wait::until(&format!("{} to be off", host.name), OFF, || {
+        Ok(if boot.alive() {
+            wait::Look::NotYet(format!("process 1 ({}) is still ending", boot.pid))
+        } else {
+            wait::Look::Done(())
+        })
+    })
 }
 
 /// Powers a host on: new network namespace, then its process 1 from the directories that the cut left.
@@ -392,6 +479,7 @@ mod tests {
             ("h1", "power", Some("both")),
             ("h1", "cable", Some("sideways")),
             ("h1", "lossy", Some("100")),
+            ("h1", "storage", Some("half")),
             ("h1", "switch", None),
             ("-", "cable", None),
         ] {

@@ -77,10 +77,8 @@ pub fn units(lab: &Lab) -> Vec<UnitSpec> {
 
 /// Makes the directories of the lab that all hosts share.
 pub fn shared_make(layout: &Layout) -> Result<()> {
-    for dir in [layout.shared(), layout.iso()] {
-        make(&dir)?;
-    }
-    Ok(())
+    crate::shared_disk::make(layout)?;
+    make(&layout.iso())
 }
 
 /// Makes the directories of one host.

@@ -5,10 +5,11 @@
 //! host whose cable is cut, as its own console would. The keeper decides nothing and holds no state that commands
 //! need: if it dies, hosts run on and only the relays are gone.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Tree;
 use crate::layout::Layout;
-use crate::network::inside;
+use crate::network::{self, inside};
 use crate::process::command;
 use crate::state::Lab;
 use crate::wait;
@@ -37,6 +38,8 @@ enum Request {
     Ports,
     /// Power a host on.
     Boot { host: String },
+    /// Make a host's cable slow, or as fast as it was.
+    SlowCable { number: u8, delay_ms: Option<u32> },
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -75,6 +78,11 @@ pub fn start(layout: &Layout) -> Result<Vec<(String, u16)>> {
 /// Powers a host on.
 pub fn boot(layout: &Layout, host: &str) -> Result<()> {
     ask(layout, &Request::Boot { host: host.to_owned() }).map(drop)
+}
+
+/// Makes every frame of a host take so many milliseconds longer each way; `None`: no longer.
+pub fn slow_cable(layout: &Layout, number: u8, delay_ms: Option<u32>) -> Result<()> {
+    ask(layout, &Request::SlowCable { number, delay_ms }).map(drop)
 }
 
 fn ask(layout: &Layout, request: &Request) -> Result<Reply> {
@@ -121,6 +129,7 @@ pub fn run(lab: &str) -> Result<()> {
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket)
         .with_context(|| format!("listening on {}", socket.display()))?;
+    let mut cables = HashMap::new();
     for stream in listener.incoming().flatten() {
         let mut line = String::new();
         if BufReader::new(&stream).read_line(&mut line).is_err() {
@@ -128,7 +137,7 @@ pub fn run(lab: &str) -> Result<()> {
         }
         let outcome = serde_json::from_str(&line)
             .context("understanding the request")
-            .and_then(|request| obey(&layout, &request));
+            .and_then(|request| obey(&layout, &request, &mut cables));
         let reply = Reply { error: outcome.err().map(|e| format!("{e:#}")), ports: ports.clone() };
         let mut text = serde_json::to_vec(&reply)?;
         text.push(b'\n');
@@ -137,15 +146,47 @@ pub fn run(lab: &str) -> Result<()> {
     Ok(())
 }
 
-fn obey(layout: &Layout, request: &Request) -> Result<()> {
-    let Request::Boot { host } = request else { return Ok(()) };
-    let mut launcher = command("/proc/self/exe")
-        .args(["--name", layout.name(), "launch", host])
-        .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| format!("starting the launcher of {host}"))?;
-    thread::spawn(move || launcher.wait());
-    Ok(())
+fn obey(layout: &Layout, request: &Request, cables: &mut HashMap<u8, Child>) -> Result<()> {
+    match request {
+        Request::Ports => Ok(()),
+        Request::Boot { host } => {
+            let mut launcher = command("/proc/self/exe")
+                .args(["--name", layout.name(), "launch", host])
+                .stdin(Stdio::null())
+                .spawn()
+                .with_context(|| format!("starting the launcher of {host}"))?;
+            thread::spawn(move || launcher.wait());
+            Ok(())
+        }
+        Request::SlowCable { number, delay_ms } => {
+            if let Some(mut cable) = cables.remove(number) {
+                let _ = cable.kill();
+                let _ = cable.wait();
+                network::port_plug(layout, *number)?;
+            }
+            let Some(delay) = delay_ms else { return Ok(()) };
+            let mut cable = command("/proc/self/exe")
+                .args(["--name", layout.name(), "slow-cable"])
+                .args([number.to_string(), delay.to_string()])
+                .stdin(Stdio::null())
+                .spawn()
+                .context("starting the slow cable")?;
+            wait::until("the slow cable", ANSWER / 2, || {
+                if let Some(status) = cable.try_wait()? {
+                    bail!("it ended ({status}): see {}", layout.keeper_log().display());
+                }
+                network::port_is_replaced(layout, *number).map(|there| {
+                    if there {
+                        wait::Look::Done(())
+                    } else {
+                        wait::Look::NotYet("not in the switch".into())
+                    }
+                })
+            })?;
+            cables.insert(*number, cable);
+            Ok(())
+        }
+    }
 }
 
 fn relay(layout: &Layout, host: &str, outer: &TcpStream) -> Result<()> {

@@ -32,6 +32,8 @@ pub mod network;
 pub mod pool;
 pub mod process;
 pub mod report;
+pub mod shared_disk;
+pub mod slow_cable;
 pub mod state;
 pub mod status;
 pub mod strict;

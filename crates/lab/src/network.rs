@@ -23,6 +23,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::fault::{Direction, Fault, Faults, Kind};
 use crate::layout::Layout;
 use crate::process::{command, must};
+use crate::slow_cable;
 use crate::state::LabHost;
 
 /// Longest time one network command may take.
@@ -125,6 +126,33 @@ pub fn switch_make(layout: &Layout) -> Result<()> {
     )
 }
 
+/// The switch's port of a host.
+pub fn port_name(number: u8) -> String {
+    format!("p{number}")
+}
+
+/// Lets the slow cable's tap stand in for a host's port.
+pub fn port_replace(layout: &Layout, number: u8) -> Result<()> {
+    let (port, tap) = (port_name(number), slow_cable::tap_name(number));
+    let lines = format!("link set {port} nomaster\nlink set {tap} master sw0\nlink set {tap} up\n");
+    ip_batch(layout, SWITCH, &lines)
+}
+
+/// Whether the slow cable's tap is in the switch.
+pub fn port_is_replaced(layout: &Layout, number: u8) -> Result<bool> {
+    inside(&layout.pin(SWITCH), || {
+        let mut ip = command("ip");
+        ip.args(["-o", "link", "show", "master", "sw0", "up"]);
+        let shown = must(ip, None, COMMAND)?;
+        Ok(shown.contains(&format!(" {}: ", slow_cable::tap_name(number))))
+    })
+}
+
+/// Plugs a host's own port into the switch.
+pub fn port_plug(layout: &Layout, number: u8) -> Result<()> {
+    ip_batch(layout, SWITCH, &format!("link set {} master sw0\n", port_name(number)))
+}
+
 /// Makes a host's namespace anew and plugs it into the switch, as after a power-on: nothing of before is left.
 pub fn host_make(layout: &Layout, host: &LabHost) -> Result<()> {
     let n = host.number;
@@ -177,23 +205,27 @@ pub fn ports(hosts: &[LabHost], faults: &Faults) -> Ports {
     for host in hosts {
         let n = host.number;
         let mut up = !switch_down;
+        // What frames of the host cross the switch by.
+        let slow = faults.has(&host.name, Kind::SlowNet);
+        let port = if slow { slow_cable::tap_name(n) } else { port_name(n) };
         for fault in faults.iter().filter(|f| f.host == host.name) {
             match (fault.kind, Fault::direction(fault), fault.percent()) {
                 (Kind::Power, _, _) | (Kind::Cable, Direction::Both, _) => up = false,
                 (Kind::Cable, Direction::In, _) => {
-                    let _ = writeln!(rules, "    oifname \"p{n}\" drop");
+                    let _ = writeln!(rules, "    oifname \"{port}\" drop");
                 }
                 (Kind::Cable, Direction::Out, _) => {
-                    let _ = writeln!(rules, "    iifname \"p{n}\" drop");
+                    let _ = writeln!(rules, "    iifname \"{port}\" drop");
                 }
                 (Kind::Freeze, _, _) if fault.arg.is_some() => {
-                    let _ = writeln!(rules, "    oifname \"p{n}\" drop\n    iifname \"p{n}\" drop");
+                    let _ =
+                        writeln!(rules, "    oifname \"{port}\" drop\n    iifname \"{port}\" drop");
                 }
                 (Kind::Lossy, _, percent) => {
                     for side in ["iifname", "oifname"] {
                         let _ = writeln!(
                             rules,
-                            "    {side} \"p{n}\" numgen random mod 100 < {percent} drop"
+                            "    {side} \"{port}\" numgen random mod 100 < {percent} drop"
                         );
                     }
                 }

@@ -88,7 +88,7 @@ fn within<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, St
 #[test]
 fn a_pool_goes_on_when_its_coordinators_power_is_cut_and_takes_it_back_afterwards() {
     let Some(lab) = Lab::new() else { return };
-    lab.ok(&["up", "--hosts", "3", "--strict-power"]);
+    lab.ok(&["up", "--hosts", "3"]);
     for host in ["h1", "h2", "h3"] {
         let hosts = lab.xe(host, &["host-list", "--minimal"]).expect("a read");
         assert_eq!(hosts.split(',').count(), 3, "as {host} sees it");

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::layout::Layout;
+use crate::layout::{BIG_ROOT, Layout};
 use crate::state::HostSpec;
 
 /// Where a host sees its control directory.
@@ -103,6 +103,11 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     srv.bind(Path::new("/srv"))?;
     shared.bind(Path::new("/srv/shared"))?;
     iso.bind(Path::new("/srv/iso"))?;
+    // Copies of shared repositories, this lab's and others': they would keep their disks busy after those labs' end.
+    let table = fs::read_to_string("/proc/self/mountinfo").context("reading the mount table")?;
+    for copy in crate::down::mounts_below(&table, &[BIG_ROOT.into()]) {
+        let _ = umount2(&copy, MntFlags::MNT_DETACH);
+    }
     fresh("tmpfs", Path::new("/run"), quiet, "mode=755,size=512m")?;
     fresh("tmpfs", Path::new("/tmp"), quiet, "mode=1777,size=1g")?;
     for (held, at) in [(&control, CONTROL), (&bin, BIN), (&kept, crate::strict::KEPT)] {

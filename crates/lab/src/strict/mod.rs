@@ -1,4 +1,4 @@
-//! A disk that forgets what was not synced: the layer under a host's `/var/lib/holdfast` when the lab is `--strict-power`.
+//! A disk that forgets what was not synced: the layer under a host's `/var/lib/holdfast` unless the lab is `--lenient-power`.
 //!
 //! Killing a host's processes is a kind power cut: what they had written stays in the machine's page cache, so a database
 //! that never calls fsync would look safe. Here every write stays in the memory of one process of the host (a FUSE file
@@ -45,6 +45,11 @@ pub struct Mood {
 
 /// Name of the file with the [`Mood`] in the host's control directory.
 pub const MOOD: &str = "disk.json";
+
+/// Whether this machine has what the layer needs.
+pub fn is_possible() -> bool {
+    Path::new("/dev/fuse").exists()
+}
 
 /// Starts the layer inside the host and waits until it is mounted. Called by process 1 before any unit runs.
 pub fn begin() -> Result<()> {
