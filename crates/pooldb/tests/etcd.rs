@@ -231,6 +231,27 @@ async fn first_write_after_a_lost_leader_comes_with_the_new_leader() {
     }
 }
 
+/// An etcd that is started again is waited for; nobody gives up sooner than that takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short_outage_is_waited_out() {
+    let cluster = Cluster::start(2).await;
+    let db = connect(cluster.urls()).await;
+    db.commit(put("a", "0"), DEADLINE).await.expect("commits");
+    cluster.members[1].kill();
+    let again = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        cluster.members[1].run();
+    };
+    let began = Instant::now();
+    let (done, ()) = tokio::join!(db.commit(put("a", "1"), DEADLINE), again);
+    match done {
+        Ok(_) => {}
+        // On a machine where that takes longer.
+        Err(CommitError::Unknown) if began.elapsed() > Duration::from_millis(1200) => {}
+        other => panic!("{other:?} after {:?}", began.elapsed()),
+    }
+}
+
 /// proves: S2-22 (table), S4-52 (table)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn minority_commits_nothing_and_says_so_in_time() {
@@ -241,12 +262,13 @@ async fn minority_commits_nothing_and_says_so_in_time() {
     for member in cluster.members.iter().enumerate().filter(|(at, _)| *at != leader) {
         member.1.kill();
     }
+    // The deadline is far: it is the outage that ends the wait.
     let began = Instant::now();
-    let refused = db.commit(put("a", "1"), Duration::from_secs(1)).await;
-    assert!(refused.is_err(), "a minority committed");
-    assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
+    let refused = db.commit(put("a", "1"), DEADLINE).await;
+    assert_eq!(refused, Err(CommitError::Unknown), "nobody can say");
+    assert!(began.elapsed() < Duration::from_millis(2500), "took {:?}", began.elapsed());
     let began = Instant::now();
-    let again = db.commit(put("b", "1"), Duration::from_secs(1)).await;
+    let again = db.commit(put("b", "1"), DEADLINE).await;
     assert_eq!(again, Err(CommitError::NoQuorum), "now it is known and nothing is sent");
     assert!(began.elapsed() < Duration::from_millis(1500), "took {:?}", began.elapsed());
     assert_eq!(db.get(&key("a")).await, Err(DbError::NoQuorum), "a stale read is no answer");

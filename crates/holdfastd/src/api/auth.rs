@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamodel::{Implicit, Method, Role};
-use pooldb::{Key, Table, Txn};
+use pooldb::{CommitError, Key, Table, Txn};
 use sha2::Digest as _;
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Value};
@@ -381,7 +381,10 @@ pub async fn login(
     let txn = Txn::new().absent(key.key()).put(key.key(), encode(&record));
     match daemon.commit(txn).await {
         Ok(_) => Ok(token),
-        Err(error) if daemon.is_without_quorum() => {
+        Err(error)
+            if daemon.is_without_quorum()
+                || matches!(error, CommitError::NoQuorum | CommitError::Unknown) =>
+        {
             tracing::info!(%error, user, "no quorum: the session is one of this host only");
             daemon.keep_local_session(key, record);
             Ok(token)

@@ -45,9 +45,11 @@ pub fn from_commit(error: CommitError) -> Error {
             ],
         ),
         CommitError::NoQuorum => no_quorum(),
-        CommitError::Timeout | CommitError::Unknown | CommitError::Backend(_) => {
-            internal(error.to_string())
-        }
+        CommitError::Unknown => internal(
+            "no majority of the pool's voters confirmed the change in time; whether it happened is unknown until they \
+             answer again: look before trying again",
+        ),
+        CommitError::Timeout | CommitError::Backend(_) => internal(error.to_string()),
         // Only what a client gave can be that large: our own changes are bounded.
         CommitError::TooLarge { what, size, limit } => Error::new(
             "VALUE_NOT_SUPPORTED",

@@ -80,6 +80,10 @@ impl EtcdDb {
                     return Ok(revision);
                 }
                 Ok(Answer::Refused(reads)) => reads,
+                // It may have reached a voter that keeps it until there is a majority again; nobody can say now.
+                Err(DbError::NoQuorum) if self.endpoints.is_lost() => {
+                    return Err(CommitError::Unknown);
+                }
                 Err(DbError::NoQuorum) => return self.resolve(slot, known, &nonce).await,
                 Err(definite) => {
                     // etcd refused the request as such; an earlier copy would have been refused likewise.

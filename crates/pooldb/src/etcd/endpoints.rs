@@ -6,6 +6,9 @@
 //! it. Older copies are listened to for some seconds: on a slow disk their answers come first. Calls raced here must be
 //! harmless to do twice; `commit` makes its transaction so by its op slot.
 //!
+//! When nobody answers, the voters are looked at one by one, and the race is given up as soon as they are known to be too
+//! few ([`super::outage`]).
+//!
 //! An endpoint that stays silent or fails is put last until a probe gets a linearizable answer through a *new* connection
 //! (an old one may sit out minutes of TCP back-off after the cable is back).
 
@@ -101,6 +104,8 @@ pub(super) struct Endpoints {
     born: Instant,
     answered_ms: AtomicU64,
     failed_ms: AtomicU64,
+    /// Too few voters were left at the last look, and nothing has been answered since.
+    pub(super) lost: AtomicBool,
 }
 
 /// How often and when an endpoint was asked within one race.
@@ -171,6 +176,7 @@ impl Endpoints {
             born: Instant::now(),
             answered_ms: AtomicU64::new(0),
             failed_ms: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
         }))
     }
 
@@ -191,7 +197,7 @@ impl Endpoints {
         Ok(())
     }
 
-    fn list(&self) -> Vec<Arc<Endpoint>> {
+    pub(super) fn list(&self) -> Vec<Arc<Endpoint>> {
         self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -220,7 +226,8 @@ impl Endpoints {
         let answered = self.answered_ms.load(Ordering::Relaxed);
         let failed = self.failed_ms.load(Ordering::Relaxed);
         let trouble = u64::try_from(TROUBLE_AFTER.as_millis()).unwrap_or(u64::MAX);
-        failed > answered && self.now_ms().saturating_sub(answered) > trouble
+        let silent = failed > answered && self.now_ms().saturating_sub(answered) > trouble;
+        silent || self.is_lost()
     }
 
     /// The cluster's id, if known.
@@ -245,7 +252,13 @@ impl Endpoints {
         }
     }
 
-    /// Runs the call as described at the top. `Err` is a definite refusal, or `NoQuorum` after the deadline.
+    fn answered(&self) {
+        self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.lost.store(false, Ordering::Relaxed);
+    }
+
+    /// Runs the call as described at the top. `Err` is a definite refusal, or `NoQuorum` after the deadline or as soon
+    /// as it is certain that there is no majority to answer.
     pub(super) async fn race<T, F>(
         self: &Arc<Self>,
         deadline: Duration,
@@ -255,7 +268,14 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        self.race_hedged(deadline, try_deadline, HEDGE_AFTER, call).await
+        tokio::select! {
+            biased;
+            answer = self.race_hedged(deadline, try_deadline, HEDGE_AFTER, call) => answer,
+            () = self.outage() => {
+                self.failed_ms.store(self.now_ms(), Ordering::Relaxed);
+                Err(DbError::NoQuorum)
+            }
+        }
     }
 
     async fn race_hedged<T, F>(
@@ -299,7 +319,7 @@ impl Endpoints {
                     asked[which].running -= 1;
                     match outcome {
                         Ok(answer) => {
-                            self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                            self.answered();
                             // Whoever was asked earlier and is still silent is looked at.
                             for (other, asked) in order.iter().zip(&asked) {
                                 let silent = asked.running > 0 && asked.last < Some(started);
@@ -310,7 +330,7 @@ impl Endpoints {
                             return Ok(answer);
                         }
                         Err(Failed::Definite(error)) => {
-                            self.answered_ms.store(self.now_ms(), Ordering::Relaxed);
+                            self.answered();
                             return Err(error);
                         }
                         Err(Failed::Elsewhere(reason)) => {

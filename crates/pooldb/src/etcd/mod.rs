@@ -12,6 +12,7 @@
 mod commit;
 pub mod endpoints;
 pub mod members;
+mod outage;
 mod slots;
 pub mod spec;
 pub mod voters;
