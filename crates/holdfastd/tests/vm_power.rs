@@ -53,6 +53,72 @@ async fn every_power_state_is_reached_and_left_through_any_host() {
     assert_eq!(pool.view().await.records("VDI").count(), 1, "no memory image is left");
 }
 
+/// What the metrics of a VM say: state, whether memory and processors are those of a running one, and since when.
+async fn metrics(pool: &Pool, vm: Uuid) -> (Vec<String>, bool, i64) {
+    let h1 = pool.h1();
+    let own = h1.named("VM", vm, "metrics").await.expect("every VM has metrics");
+    let record = h1.ok("VM_metrics.get_record", vec![reference(own)]).await;
+    let number = |field: &str| field_of(&record, field).as_int().unwrap_or_default();
+    let alive = match (number("memory_actual"), number("VCPUs_number")) {
+        (0, 0) => false,
+        (memory, 1) if memory == 256 << 20 => true,
+        other => panic!("memory and processors {other:?}"),
+    };
+    let state = field_of(&record, "state");
+    let state = state.as_set().expect("a set").strs().map(str::to_owned).collect();
+    let Value::DateTime(start) = field_of(&record, "start_time") else { panic!("no time") };
+    (state, alive, start.0)
+}
+
+fn field_of(record: &Value, field: &str) -> Value {
+    match record {
+        Value::Projected(record) => record.to_record().get_by_name(field).cloned(),
+        other => panic!("not a record: {other:?}"),
+    }
+    .unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_a_vm_tell_its_state_its_size_and_its_start() {
+    let pool = Pool::new(2).await;
+    let sr = pool.shared_sr().await;
+    let (vm, _, _) = pool.vm_with_disk("web", sr).await;
+    let (h1, h2) = (&pool.hosts[0], &pool.hosts[1]);
+    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    assert_eq!(metrics(&pool, vm).await, (words(&[]), false, 0));
+    // No agent speaks for the guest: a reference to nothing, which is refused as such when it is followed.
+    assert_eq!(h1.named("VM", vm, "guest_metrics").await, None);
+    let null = Value::Ref(OpaqueRef::NULL);
+    let refused = h1.refused("VM_guest_metrics.get_record", vec![null]).await;
+    assert_eq!(refused, ["HANDLE_INVALID", "VM_guest_metrics", "OpaqueRef:NULL"]);
+    let before = h1.daemon.now();
+    h1.ok("VM.start_on", vec![reference(vm), reference(h1.uuid), false.into(), false.into()]).await;
+    let (state, alive, since) = metrics(&pool, vm).await;
+    assert_eq!((state, alive), (words(&["running"]), true));
+    assert!((before..=h1.daemon.now()).contains(&since), "{since}");
+    h1.ok("VM.pause", vec![reference(vm)]).await;
+    assert_eq!(metrics(&pool, vm).await, (words(&["paused"]), true, since));
+    h1.ok("VM.unpause", vec![reference(vm)]).await;
+    let to = vec![reference(vm), reference(h2.uuid), Value::Map(vec![])];
+    h1.ok("VM.pool_migrate", to).await;
+    assert_eq!(metrics(&pool, vm).await, (words(&["running"]), true, since), "moved");
+    h1.ok("VM.suspend", vec![reference(vm)]).await;
+    let (state, alive, _) = metrics(&pool, vm).await;
+    assert_eq!((state, alive), (words(&[]), false), "suspended");
+    h1.ok("VM.resume", start(vm)).await;
+    let (state, alive, _) = metrics(&pool, vm).await;
+    assert_eq!((state, alive), (words(&["running"]), true), "resumed");
+    assert_eq!(h1.named("VM", vm, "guest_metrics").await, None);
+    h1.ok("VM.hard_shutdown", vec![reference(vm)]).await;
+    let (state, alive, _) = metrics(&pool, vm).await;
+    assert_eq!((state, alive), (words(&[]), false), "halted");
+    let own = h1.named("VM", vm, "metrics").await.expect("it keeps them");
+    let copy = uuid_of(&h1.ok("VM.clone", vec![reference(vm), "copy".into()]).await);
+    assert_ne!(h1.named("VM", copy, "metrics").await.expect("its own"), own);
+    h1.ok("VM.destroy", vec![reference(vm)]).await;
+    assert!(pool.view().await.record("VM_metrics", own).is_none(), "they go with it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_vms_disk_is_nobody_elses_until_it_is_discarded() {
     let pool = Pool::new(1).await;

@@ -225,11 +225,20 @@ pub(crate) fn publish_running(
         change.set(metrics, "memory_actual", i64::try_from(seen.memory_bytes).unwrap_or_default());
         change.set(metrics, "VCPUs_number", i64::from(seen.vcpus));
         change.set(metrics, "start_time", now);
-        change.set(metrics, "last_updated", now);
         change.set(metrics, "hvm", true);
         change.set(metrics, "current_domain_type", "hvm");
     }
     attached(view, change, vm, true);
+}
+
+/// The power state of a VM that has its machine, also in the words of its metrics.
+pub(crate) fn say_power(daemon: &Daemon, view: &View, change: &mut Change, vm: Uuid, power: &str) {
+    change.set(Object::new("VM", vm), "power_state", power);
+    if let Some(metrics) = view.record("VM", vm).and_then(|r| target(r, "metrics")) {
+        let metrics = Object::new("VM_metrics", metrics);
+        change.set(metrics, "state", Value::str_set([power.to_lowercase()]));
+        change.set(metrics, "last_updated", Timestamp(daemon.now()));
+    }
 }
 
 /// Where the VM is and how to see its screen; all that a daemon's restart can have made stale.
@@ -242,7 +251,7 @@ pub(crate) fn publish_resident(
     power: &str,
 ) {
     let object = Object::new("VM", vm);
-    change.set(object, "power_state", power);
+    say_power(daemon, view, change, vm, power);
     change.set(object, "resident_on", reference(daemon.host()));
     change.set(object, "domid", i64::from(seen.pid.unwrap_or(1)));
     publish_console(view, change, vm, &daemon.config().host.address);
@@ -274,6 +283,7 @@ pub(crate) fn publish_stopped(view: &View, change: &mut Change, vm: Uuid, power:
         let metrics = Object::new("VM_metrics", metrics);
         change.set(metrics, "memory_actual", 0);
         change.set(metrics, "VCPUs_number", 0);
+        change.set(metrics, "state", Value::Set(Vec::new()));
     }
     attached(view, change, vm, false);
     for console in view.referrers("console", "VM", vm) {

@@ -112,7 +112,7 @@ async fn publish_power(daemon: &Arc<Daemon>, state: &mut State, word: &str) -> S
     let view = daemon.view().await;
     if is_current(&view, args.vm, args.host, args.generation) {
         let mut change = Change::new();
-        change.set(Object::new("VM", args.vm), "power_state", word);
+        launch::say_power(daemon, &view, &mut change, args.vm, word);
         state.stage(change);
     }
     Ok(Flow::Next)
@@ -176,7 +176,7 @@ async fn publish_rebooted(daemon: &Arc<Daemon>, state: &mut State) -> StepResult
         .is_ok_and(|seen| seen.state == DomainState::Running);
     let mut change = Change::new();
     if running {
-        change.set(Object::new("VM", args.vm), "power_state", "Running");
+        launch::say_power(daemon, &view, &mut change, args.vm, "Running");
     }
     if let Some(metrics) = view.record("VM", args.vm).and_then(|vm| target(vm, "metrics")) {
         change.set(Object::new("VM_metrics", metrics), "start_time", Timestamp(daemon.now()));
