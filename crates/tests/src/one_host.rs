@@ -78,7 +78,7 @@ impl OneHost {
             }
             std::net::TcpStream::connect(address).map(drop).map_err(|e| e.to_string())
         });
-        host.tls = trust(&host.dir.path().join("state/tls"));
+        host.tls = trust(&host.dir.path().join("state/tls/ca.pem"));
         host
     }
 
@@ -199,9 +199,10 @@ fn no_trust() -> Arc<rustls::ClientConfig> {
     config(rustls::RootCertStore::empty())
 }
 
-fn trust(dir: &std::path::Path) -> Arc<rustls::ClientConfig> {
+/// Trusts that certificate authority alone.
+pub(crate) fn trust(ca: &std::path::Path) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    let pem = fs::read(dir.join("ca.pem")).expect("the daemon wrote its CA");
+    let pem = fs::read(ca).expect("the CA's certificate is there");
     for cert in CertificateDer::pem_slice_iter(&pem) {
         roots.add(cert.expect("a certificate")).expect("a CA");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lab::process::{Finished, command, must, run};
 use serde_json::Value as Json;
 
+use crate::one_host::trust;
 use crate::{program, root_or_say};
 
 /// Longest `up` of a pool of three on a busy machine.
@@ -27,12 +28,21 @@ impl PoolLab {
     /// # Panics
     /// If it doesn't come up; the lab's words say why.
     pub fn up(hosts: u8) -> Self {
+        Self::up_with(hosts, &[], UP)
+    }
+
+    /// The same with further options of `up`, within that limit.
+    ///
+    /// # Panics
+    /// If it doesn't come up; the lab's words say why.
+    pub fn up_with(hosts: u8, options: &[&str], limit: Duration) -> Self {
         root_or_say();
         take_down_orphans();
         let lab = Self { name: format!("{PREFIX}{}", std::process::id()) };
         let hosts = hosts.to_string();
-        must(lab.command(&["up", "--hosts", &hosts]), None, UP)
-            .unwrap_or_else(|e| panic!("{e:#}\n{}", lab.logs()));
+        let mut up = vec!["up", "--hosts", &hosts];
+        up.extend(options);
+        must(lab.command(&up), None, limit).unwrap_or_else(|e| panic!("{e:#}\n{}", lab.logs()));
         lab
     }
 
@@ -49,6 +59,14 @@ impl PoolLab {
     /// If it fails.
     pub fn run(&self, arguments: &[&str]) -> String {
         must(self.command(arguments), None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// Runs a command of the lab that may fail.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn try_run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        must(self.command(arguments), None, COMMAND)
     }
 
     /// Runs `xe` inside a host.
@@ -68,6 +86,15 @@ impl PoolLab {
     pub fn status(&self) -> Json {
         serde_json::from_str(&self.run(&["status", "--output", "json"]))
             .expect("JSON was asked for")
+    }
+
+    /// Trusts the pool's certificate authority.
+    ///
+    /// # Panics
+    /// If the lab has none.
+    pub fn tls(&self) -> std::sync::Arc<rustls::ClientConfig> {
+        let layout = lab::layout::Layout::new(&self.name).expect("our names are good names");
+        trust(&layout.ca())
     }
 
     /// Where the machine sees the directory of the shared SR.
