@@ -11,7 +11,9 @@ use crate::layout::Layout;
 use crate::report::{data, note};
 use crate::state::Lab;
 use crate::up::Options;
-use crate::{down, enter, events, guest, init, keeper, launch, slow_cable, status, strict, up};
+use crate::{
+    down, enter, events, guest, init, keeper, launch, practice, slow_cable, status, strict, up,
+};
 
 /// A practice pool on one machine: hosts in namespaces, faults on demand, nothing left behind.
 #[derive(Debug, Parser)]
@@ -89,6 +91,13 @@ enum Command {
         host: String,
         /// What is mended; everything, if left out.
         kind: Option<String>,
+    },
+    /// Practise a failure: break something, see what must be seen, mend it. Without a name: list the exercises.
+    ///
+    /// Ends with 0 if every expectation held. Write your own: one step a line, as the lab's guide shows.
+    Practice {
+        /// One of ours, or a file.
+        exercise: Option<String>,
     },
     /// Show what was done to the lab and what its units did.
     Events {
@@ -169,6 +178,10 @@ pub fn run(cli: &Cli) -> Result<u8> {
         Command::Heal { host, kind } => {
             let kind = kind.as_deref().map(Kind::from_str).transpose()?;
             fault::heal(&layout, host, kind)?;
+        }
+        Command::Practice { exercise: None } => practice::list()?,
+        Command::Practice { exercise: Some(name) } => {
+            return Ok(u8::from(!practice::run(&layout, &practice::find(name)?)?));
         }
         Command::Events { follow, output } => {
             events::read(&layout.events_file(), *follow, |event| {

@@ -30,6 +30,7 @@ pub mod launch;
 pub mod layout;
 pub mod network;
 pub mod pool;
+pub mod practice;
 pub mod process;
 pub mod report;
 pub mod shared_disk;

@@ -11,6 +11,10 @@ struct Lab(String);
 
 impl Lab {
     fn new() -> Option<Self> {
+        Self::named("pool")
+    }
+
+    fn named(purpose: &str) -> Option<Self> {
         let beside = Path::new(env!("CARGO_BIN_EXE_holdfast-lab")).with_file_name("");
         let missing: Vec<_> = ["holdfastd", "holdfast-had", "xe"]
             .map(|program| beside.join(program))
@@ -24,7 +28,7 @@ impl Lab {
             let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
             return None;
         }
-        Some(Self(format!("t{}-pool", std::process::id())))
+        Some(Self(format!("t{}-{purpose}", std::process::id())))
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -128,5 +132,34 @@ fn a_pool_goes_on_when_its_coordinators_power_is_cut_and_takes_it_back_afterward
     within("the host takes writes again", Duration::from_secs(60), || {
         write(&coordinator[0], "back")
     });
+    lab.ok(&["down"]);
+}
+
+/// proves: S2-16 (lab)
+#[test]
+fn the_exercises_that_come_with_the_lab_pass_and_leave_the_pool_as_it_was() {
+    let Some(lab) = Lab::named("practice") else { return };
+    lab.ok(&["up", "--hosts", "3"]);
+    for line in lab.ok(&["practice"]).lines() {
+        let name = line.split(' ').next().expect("a name");
+        let done = lab.run(&["practice", name]);
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("PASS"), "{name}:\n{said}");
+        within("the pool is as it was", Duration::from_secs(60), || {
+            match lab.hosts("coordinator").len() + lab.hosts("member").len() {
+                3 => lab.xe("h3", &["host-list", "--minimal"]),
+                other => Err(format!("{other} hosts have a role")),
+            }
+        });
+    }
+    // A false expectation is a failure, and what was broken is mended all the same.
+    let wrong = std::env::temp_dir().join(format!("{}.exercise", lab.0));
+    let text = "# Nothing.\nfail h2 cable\nexpect within 0s h2 prints never: echo now\n";
+    std::fs::write(&wrong, text).expect("the directory can be written");
+    let done = lab.run(&["practice", wrong.to_str().expect("a plain path")]);
+    std::fs::remove_file(&wrong).expect("it is ours");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("FAIL"));
+    assert!(lab.ok(&["status", "--output", "json"]).contains("\"faults\": []"));
     lab.ok(&["down"]);
 }
