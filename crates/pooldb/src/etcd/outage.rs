@@ -21,7 +21,7 @@ const DOUBT_AFTER: Duration = Duration::from_millis(300);
 /// How long voters must have been too few before a call gives up: above the restart of an etcd on the same host.
 const GONE_FOR: Duration = Duration::from_millis(1200);
 /// How long one look waits for a voter's answer: above a slow one's.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(750);
 /// The same while an outage is known.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
 /// Pause between two looks.
