@@ -79,11 +79,25 @@ pub fn pidfd_open(pid: i32, started_at_ticks: u64) -> Result<Option<OwnedFd>> {
 
 /// Kills that very process and waits until it is gone, at most `limit`. True if it is gone.
 pub fn kill(pid: i32, started_at_ticks: u64, limit: std::time::Duration) -> Result<bool> {
+    end(pid, started_at_ticks, rustix::process::Signal::KILL, limit)
+}
+
+/// Asks that very process to end (SIGTERM) and waits until it is gone, at most `limit`. True if it is gone.
+pub fn terminate(id: ProcessId, limit: std::time::Duration) -> Result<bool> {
+    end(id.pid, id.start_ticks, rustix::process::Signal::TERM, limit)
+}
+
+fn end(
+    pid: i32,
+    started_at_ticks: u64,
+    signal: rustix::process::Signal,
+    limit: std::time::Duration,
+) -> Result<bool> {
     let Some(pidfd) = pidfd_open(pid, started_at_ticks)? else {
         return Ok(true);
     };
     // An error means that it ended just now; the wait tells.
-    let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    let _ = rustix::process::pidfd_send_signal(&pidfd, signal);
     let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
     let limit = rustix::event::Timespec {
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -202,6 +216,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child that is not waited for by the door")]
     fn a_killed_process_is_gone_when_kill_returns() {
         let mut child =
             std::process::Command::new("sleep").arg("60").spawn().expect("sleep is everywhere");

@@ -36,14 +36,27 @@ impl PoolLab {
     /// # Panics
     /// If it doesn't come up; the lab's words say why.
     pub fn up_with(hosts: u8, options: &[&str], limit: Duration) -> Self {
-        root_or_say();
-        take_down_orphans();
-        let lab = Self { name: format!("{PREFIX}{}", std::process::id()) };
+        let lab = Self::to_be();
         let hosts = hosts.to_string();
         let mut up = vec!["up", "--hosts", &hosts];
         up.extend(options);
         must(lab.command(&up), None, limit).unwrap_or_else(|e| panic!("{e:#}\n{}", lab.logs()));
         lab
+    }
+
+    /// A lab that the test itself will bring up; what killed tests have left is taken down.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn to_be() -> Self {
+        root_or_say();
+        take_down_orphans();
+        Self { name: format!("{PREFIX}{}", std::process::id()) }
+    }
+
+    /// The lab's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How the lab's program is called for this lab.
@@ -67,6 +80,16 @@ impl PoolLab {
     /// What it said.
     pub fn try_run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         must(self.command(arguments), None, COMMAND)
+    }
+
+    /// What `xe` prints inside a host, without the last line's end.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn said(&self, host: &str, arguments: &[&str]) -> String {
+        let done = self.xe(host, arguments);
+        assert!(done.status.success(), "xe {} on {host}: {}", arguments.join(" "), done.stderr);
+        done.stdout.trim_end_matches('\n').to_owned()
     }
 
     /// Runs `xe` inside a host.
