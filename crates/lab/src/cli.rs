@@ -19,9 +19,9 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-lab", version)]
 pub struct Cli {
-    /// Which lab: several may be up side by side.
-    #[arg(long, default_value = "lab", global = true)]
-    name: String,
+    /// Which lab: several may be up side by side [default: $HOLDFAST_LAB, else lab].
+    #[arg(long, global = true)]
+    name: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -135,9 +135,18 @@ enum Command {
     },
 }
 
+/// The lab that is meant where no name is given.
+const DEFAULT_NAME: &str = "lab";
+
+/// The lab that is meant: as named, else as `HOLDFAST_LAB` says.
+fn name_of(cli: &Cli) -> String {
+    let named = || std::env::var("HOLDFAST_LAB").ok().filter(|name| !name.is_empty());
+    cli.name.clone().or_else(named).unwrap_or_else(|| DEFAULT_NAME.to_owned())
+}
+
 /// Runs one command and returns the exit status.
 pub fn run(cli: &Cli) -> Result<u8> {
-    let layout = Layout::new(&cli.name)?;
+    let layout = Layout::new(&name_of(cli))?;
     match &cli.command {
         Command::Up { hosts, no_pool, bare, lenient_power, memory_mib } => {
             let options = Options {
@@ -199,10 +208,12 @@ pub fn run(cli: &Cli) -> Result<u8> {
             return Ok(u8::from(!guest::watch::run(&layout, macs, *follow)?));
         }
         Command::Down => down::down(&layout)?,
-        Command::Keeper => keeper::run(&cli.name)?,
-        Command::Launch { host } => launch::run(&cli.name, host)?,
-        Command::Init { host, boot_id } => init::run(&cli.name, host, boot_id)?,
-        Command::SlowCable { number, delay_ms } => slow_cable::run(&cli.name, *number, *delay_ms)?,
+        Command::Keeper => keeper::run(layout.name())?,
+        Command::Launch { host } => launch::run(layout.name(), host)?,
+        Command::Init { host, boot_id } => init::run(layout.name(), host, boot_id)?,
+        Command::SlowCable { number, delay_ms } => {
+            slow_cable::run(layout.name(), *number, *delay_ms)?;
+        }
         Command::Strict => strict::serve::run(Path::new(strict::KEPT), Path::new(strict::MOUNT))?,
         Command::Enter { argv } => enter::become_command(argv)?,
     }

@@ -8,6 +8,7 @@
 //! random input comes from a seed that is printed.
 
 mod clients;
+pub mod documents;
 pub mod guests;
 mod hostile;
 mod one_host;

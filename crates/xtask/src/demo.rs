@@ -33,9 +33,9 @@ pub(crate) struct Arguments {
     /// How many hosts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=7))]
     hosts: u8,
-    /// Name of the lab.
-    #[arg(long, default_value = "demo")]
-    name: String,
+    /// Name of the lab [default: $HOLDFAST_LAB, else demo].
+    #[arg(long)]
+    name: Option<String>,
     /// Builds optimised programs (slower to build, closer to what is shipped).
     #[arg(long)]
     release: bool,
@@ -59,7 +59,9 @@ pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
         return one_host::run(root, &programs, &image);
     }
 
-    let lab = Lab::new(&programs, &arguments.name);
+    let named = || std::env::var("HOLDFAST_LAB").ok().filter(|name| !name.is_empty());
+    let name = arguments.name.clone().or_else(named).unwrap_or_else(|| "demo".to_owned());
+    let lab = Lab::new(&programs, &name);
     lab.replace(arguments.hosts)?;
     let guests = lab.guests_make(&image)?;
     say("waiting for the guests to count");
