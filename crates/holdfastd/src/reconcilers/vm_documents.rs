@@ -21,6 +21,7 @@ use crate::app::vm::launch::STORAGE_QUICK;
 use crate::app::vm::{create, spec};
 use crate::app::{host, target, text, truth};
 use crate::edits::{self, Change, field_of};
+use crate::first_start::reference;
 use crate::{Daemon, View};
 
 /// Version of the documents' format.
@@ -42,6 +43,9 @@ struct Definition {
     vbds: Vec<Kept>,
     vifs: Vec<Kept>,
     vdis: Vec<Kept>,
+    /// The networks of the interfaces; absent in documents of older daemons.
+    #[serde(default)]
+    networks: Vec<Kept>,
 }
 
 /// A record in its stored form.
@@ -96,13 +100,16 @@ fn document(view: &View, pool: Uuid, vm: &Record) -> Option<Vec<u8>> {
     };
     let vbds = of("VBD");
     let vdis: BTreeSet<Uuid> = vbds.iter().filter_map(|vbd| target(vbd, "VDI")).collect();
+    let vifs = of("VIF");
+    let networks: BTreeSet<Uuid> = vifs.iter().filter_map(|vif| target(vif, "network")).collect();
     let definition = Definition {
         version: VERSION,
         pool,
         vm: keep(vm)?,
         vbds: vbds.iter().filter_map(|r| keep(r)).collect(),
-        vifs: of("VIF").iter().filter_map(|r| keep(r)).collect(),
+        vifs: vifs.iter().filter_map(|r| keep(r)).collect(),
         vdis: vdis.iter().filter_map(|vdi| keep(view.record("VDI", *vdi)?)).collect(),
+        networks: networks.iter().filter_map(|n| keep(view.record("network", *n)?)).collect(),
     };
     serde_json::to_vec(&definition).ok()
 }
@@ -285,6 +292,8 @@ pub async fn register_found(daemon: &Arc<Daemon>, sr: Uuid) -> usize {
                 continue;
             }
         };
+        // What an earlier one brought with it is there for the next.
+        let view = daemon.view().await;
         let Some(change) = registration(&view, sr, &definition, &volumes) else { continue };
         match edits::commit(daemon, &change).await {
             Ok(_) => {
@@ -334,10 +343,26 @@ fn registration(
             tracing::warn!(vm = %vm.uuid(), vdi = ?disk, "a disk of the VM is on another repository");
         }
     }
-    for vif in definition.vifs.iter().filter_map(|v| read("VIF", v)) {
-        if target(&vif, "network").is_some_and(|n| view.record("network", n).is_some()) {
-            change.create(vif);
+    let mut made = BTreeSet::new();
+    for mut vif in definition.vifs.iter().filter_map(|v| read("VIF", v)) {
+        let Some(wanted) = target(&vif, "network") else { continue };
+        match network_here(view, definition, wanted) {
+            Some(Network::Known(network)) => {
+                vif.set_by_name("network", reference(network));
+            }
+            Some(Network::New(network)) => {
+                tracing::warn!(vm = %vm.uuid(), network = text(&network, "name_label"),
+                    "a network of the VM is not known here: made without an uplink");
+                if made.insert(wanted) {
+                    change.create(network);
+                }
+            }
+            None => {
+                tracing::warn!(vm = %vm.uuid(), %wanted, "a network of the VM is not known here");
+                continue;
+            }
         }
+        change.create(vif);
     }
     for vdi in vdis {
         change.create(vdi);
@@ -348,4 +373,29 @@ fn registration(
     tracing::debug!(label, "a definition fits its disks");
     change.create(vm);
     Some(change)
+}
+
+/// Where an interface is connected in this pool.
+enum Network {
+    /// To a network that is here.
+    Known(Uuid),
+    /// To one that comes with the definition.
+    New(Record),
+}
+
+/// The network that stands for one of a definition: the same, else the one of its bridge, else of its label; else the
+/// definition's own. An interface is not given up for its network: its MAC address is what licences and leases hang on.
+fn network_here(view: &View, definition: &Definition, wanted: Uuid) -> Option<Network> {
+    if view.record("network", wanted).is_some() {
+        return Some(Network::Known(wanted));
+    }
+    let kept = definition.networks.iter().find(|n| n.uuid == wanted)?;
+    let kept = read("network", kept)?;
+    let alike = |field: &str| {
+        let value = text(&kept, field);
+        let mut found = view.records("network").filter(|n| text(n, field) == value);
+        found.next().filter(|_| !value.is_empty()).map(|n| n.uuid())
+    };
+    let known = alike("bridge").or_else(|| alike("name_label"));
+    Some(known.map_or(Network::New(kept), Network::Known))
 }
