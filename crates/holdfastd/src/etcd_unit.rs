@@ -26,6 +26,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Only if the process can't be waited for, which means that the system itself is broken.
+#[expect(clippy::disallowed_methods, reason = "a process of its own, without a runtime")]
 pub fn run(dir: &Path) -> anyhow::Result<()> {
     let spec_path = dir.join("spec.json");
     let mut child: Option<(u64, Running, Instant)> = None;

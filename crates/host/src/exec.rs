@@ -256,6 +256,7 @@ impl Command {
         self.spawn_error(source)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
     fn prepared(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command.args(self.args.iter().map(|argument| &argument.text));

@@ -1,25 +1,23 @@
 //! Whether KVM really works, proved by running a guest (design.md section 6): `/dev/kvm` existing proves nothing.
 //!
 //! The guest is QEMU's own BIOS, which greets on a debug port: if the greeting comes, guest code ran. The device may
-//! hang whoever opens it, beyond reach of SIGKILL, so a child opens it and a detached thread waits for the child; this
-//! process neither opens the device nor waits longer than its limit. The answer is kept per boot in a file, so that a
+//! hang whoever opens it, beyond reach of SIGKILL, so a child opens it, and `host::exec` leaves a child that can't be
+//! killed behind; this process neither opens the device nor waits longer than its limit. The answer is kept per boot in a file, so that a
 //! broken device costs one stuck child per boot and not one per daemon start; deleting the file asks anew.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use driver_api::hypervisor::Acceleration;
+use host::exec::Command;
 use serde::{Deserialize, Serialize};
 
 /// What the BIOS says first.
 const GREETING: &str = "SeaBIOS";
 /// Most bytes read while waiting for the greeting.
-const OUTPUT_MAX: u64 = 64 * 1024;
+const OUTPUT_MAX: usize = 64 * 1024;
 
 /// How KVM is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,86 +96,25 @@ impl Probe {
 
     /// Runs the tiny guest; `Err` says why it does not count.
     fn try_once(&self, limit: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + limit;
-        let (answer, answered) = mpsc::channel();
-        let mut command = Command::new(&self.qemu);
-        command
+        let mut greeted = false;
+        let tried = Command::new(&self.qemu)
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-m", "16"])
             .args(["-machine", &format!("pc,accel={}", self.accelerator)])
             .args(["-chardev", "stdio,id=bios"])
             .args(["-device", "isa-debugcon,iobase=0x402,chardev=bios"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0);
-        // Even spawning is done on the thread: it waits for the child's exec.
-        std::thread::Builder::new()
-            .name("kvm-probe".to_owned())
-            .spawn(move || {
-                let result = match command.spawn() {
-                    Ok(mut child) => {
-                        // Nobody may be waiting any more; the child is ended all the same.
-                        let group = child.id();
-                        drop(answer.send(Step::Began(group)));
-                        let result = greeting(&mut child);
-                        end(&mut child);
-                        result
-                    }
-                    Err(error) => Err(format!("QEMU did not start: {error}")),
-                };
-                drop(answer.send(Step::Ended(result)));
-            })
-            .map_err(|error| format!("no thread: {error}"))?;
-        let mut group = None;
-        loop {
-            match answered.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Step::Began(id)) => group = Some(id),
-                Ok(Step::Ended(result)) => return result,
-                Err(_) => {
-                    if let Some(group) = group {
-                        kill_group(group);
-                    }
-                    return Err(format!("no guest code ran within {limit:?}"));
-                }
-            }
+            .limit(limit)
+            .output_limit(OUTPUT_MAX)
+            .check_lines(&mut |line| {
+                greeted |= line.contains(GREETING);
+                !greeted
+            });
+        match tried {
+            _ if greeted => Ok(()),
+            Ok(_) => Err("QEMU ended before its guest said anything".to_owned()),
+            Err(host::Error::TimedOut { .. }) => Err(format!("no guest code ran within {limit:?}")),
+            Err(error) => Err(format!("QEMU did not run: {error}")),
         }
     }
-}
-
-enum Step {
-    Began(u32),
-    Ended(Result<(), String>),
-}
-
-/// Reads the child's output until the greeting.
-fn greeting(child: &mut Child) -> Result<(), String> {
-    let output = child.stdout.take().ok_or("no output")?;
-    let mut lines = BufReader::new(io::Read::take(output, OUTPUT_MAX));
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match lines.read_until(b'\n', &mut line) {
-            Ok(0) => return Err("QEMU ended before its guest said anything".to_owned()),
-            Ok(_) if String::from_utf8_lossy(&line).contains(GREETING) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(format!("QEMU's output: {error}")),
-        }
-    }
-}
-
-fn end(child: &mut Child) {
-    kill_group(child.id());
-    // It is dead, or beyond reach; in the second case this thread stays with it.
-    drop(child.wait());
-}
-
-/// Kills the child's process group; only the group made by us for this child can have this number while it is unreaped.
-fn kill_group(group: u32) {
-    let Some(group) = i32::try_from(group).ok().and_then(rustix::process::Pid::from_raw) else {
-        return;
-    };
-    // It may have ended by itself.
-    let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
 }
 
 fn boot_id() -> String {
@@ -188,6 +125,7 @@ fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
 
     use super::*;
 

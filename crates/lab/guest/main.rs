@@ -8,6 +8,8 @@
 //! It is built static, from the standard library alone (`cargo xtask guest`), and started by a shell script that has
 //! loaded drivers and configured the network. Not a benchmark, not an agent.
 
+#![expect(clippy::disallowed_methods, reason = "a guest of its own, without our crates")]
+
 #[path = "../src/guest/address.rs"]
 pub mod address;
 #[path = "../src/guest/answer.rs"]

@@ -3,6 +3,8 @@
 //! These need root, libvirt and etcd-free minutes of nobody's network; where root is missing they say so and prove
 //! nothing. What a *pool* does in a lab is tested with the pool, not here.
 
+#![expect(clippy::disallowed_methods, reason = "the program under test is started by its test")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};

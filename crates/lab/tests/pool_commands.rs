@@ -2,6 +2,8 @@
 //!
 //! The scripts note how they are called; the test compares that with the contract. It proves nothing about pools.
 
+#![expect(clippy::disallowed_methods, reason = "the program under test is started by its test")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -39,3 +39,9 @@ pub use memory::MemoryDb;
 pub use replica::{Batch, Item, Replica, View};
 pub use store::Store;
 pub use txn::{CommitError, Guard, Revision, Txn, Write};
+
+/// Something that nobody else has: marks commits, leases and stores as ours.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn nonce() -> uuid::Uuid {
+    uuid::Uuid::new_v4()
+}

@@ -1,5 +1,7 @@
 //! Every back end keeps the contract.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and make ids as they like")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! EtcdDb against real members: lost answers, silent endpoints, lost leaders, other clusters.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and make ids as they like")]
 #![expect(clippy::print_stderr, reason = "measurements, seen with --no-capture")]
 
 mod support;

@@ -1,5 +1,7 @@
 //! The voters: a cluster that grows from one to three and shrinks again, with the product's own arguments and TLS.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and make ids as they like")]
+
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr};

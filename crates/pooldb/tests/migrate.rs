@@ -1,5 +1,7 @@
 //! The move between stores, killed at every step: never two stores that take writes, and always one in the end.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and make ids as they like")]
+
 mod support;
 
 use std::sync::Arc;

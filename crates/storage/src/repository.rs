@@ -21,7 +21,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use driver_api::hypervisor::DiskFormat;
 use driver_api::storage::{Result, SrSpec};
@@ -248,12 +248,11 @@ impl Repository {
             let path = self.hidden().join(directory);
             std::fs::create_dir_all(&path).map_err(io_at("create", &path))?;
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let identity = Identity {
             format: FORMAT,
             uuid: self.sr,
             kind: self.kind.clone(),
-            created_unix_s: now.map_or(0, |now| now.as_secs()),
+            created_unix_s: unix_now().as_secs(),
             extra: BTreeMap::new(),
         };
         self.write_json(&self.hidden().join("sr.json"), &identity)?;
@@ -430,4 +429,13 @@ pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_at("open", path)(error)),
     }
+}
+
+/// Time of day since the epoch, as files' times have it; zero before it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the door to what is compared with files' times"
+)]
+pub(crate) fn unix_now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! A host of the test: a daemon and an etcd unit as processes, on a loopback address of their own.
 
+#![expect(clippy::disallowed_methods, reason = "the daemons under test are started by their test")]
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};

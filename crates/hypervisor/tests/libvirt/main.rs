@@ -3,6 +3,8 @@
 //! Needs root and libvirt; without them each test says so and passes, unless `HOLDFAST_LAB=1` asks for the real thing.
 //! Guests sit in their BIOS: they have no operating system, which is enough for all that does not need its help.
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and make ids as they like")]
+
 mod host;
 mod machines;
 mod migration;

@@ -62,7 +62,7 @@ impl NewStore {
 
     /// The `generation`-th store of a pool.
     pub fn nth(generation: u64) -> Self {
-        let (id, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let (id, _) = crate::nonce().as_u64_pair();
         Self { generation, cluster_id: id | 1 }
     }
 }

@@ -115,7 +115,7 @@ impl EtcdDb {
         Ok(Self {
             endpoints: Endpoints::connect(&config).await?,
             slots: Arc::new(Slots::new(&config.owner)),
-            nonce_base: uuid::Uuid::new_v4(),
+            nonce_base: crate::nonce(),
             nonce_next: Arc::new(AtomicU64::new(1)),
             committed: Arc::new(tokio::sync::watch::Sender::new(0)),
             epoch: Arc::new(AtomicU64::new(config.pool_epoch.map_or(0, |epoch| epoch + 1))),
@@ -405,7 +405,7 @@ impl PoolDb for EtcdDb {
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let ttl = i64::try_from(seconds.max(1)).unwrap_or(i64::MAX);
         // The id is ours, so that the same request sent twice grants one lease.
-        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let (random, _) = crate::nonce().as_u64_pair();
         let id = i64::try_from(random >> 1).unwrap_or(1).max(1);
         self.endpoints
             .race_small(CALL_DEADLINE, |endpoint| async move {

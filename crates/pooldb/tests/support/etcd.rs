@@ -1,5 +1,7 @@
 //! Throwaway etcd members on loopback, in temporary directories, killed by pid.
 
+#![expect(clippy::disallowed_methods, reason = "the database under test is started by its test")]
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

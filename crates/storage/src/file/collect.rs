@@ -6,7 +6,7 @@
 //! another host's fork, so a base that changed lately stays for now.
 
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use driver_api::Kind;
 use driver_api::storage::{Collected, Result};
@@ -73,8 +73,7 @@ impl Work {
         {
             // Linking changes the inode's change time, and so does removing an overlay's spare name.
             let changed = Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            if now.saturating_sub(changed) < REMOTE_AGE {
+            if crate::repository::unix_now().saturating_sub(changed) < REMOTE_AGE {
                 return Ok(None);
             }
         }
