@@ -1,4 +1,5 @@
-//! `cargo xtask tidy`: what no compiler checks. Arrows between crates, licences, file headers, forbidden names, tags.
+//! `cargo xtask tidy`: what no compiler checks. Arrows between crates, licences, file headers, forbidden names, tags, files that
+//! documents name.
 //!
 //! The table of arrows is read from `docs/architecture.md`, so the document can't drift from the rule.
 
@@ -49,6 +50,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     arrows(root, &metadata, &mut findings)?;
     licences(&metadata, &mut findings);
     files(root, &mut findings)?;
+    documents(root, &mut findings)?;
     requirements::check_tags(root, &mut findings)?;
     for finding in &findings {
         eprintln_line(finding);
@@ -156,6 +158,46 @@ fn files(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Files that a document names in backticks or as the target of a link, against what is there.
+fn documents(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    for path in tracked(root)? {
+        let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        // What is generated names what it was generated from; a change's story may name what is gone.
+        if !shown.ends_with(".md")
+            || shown.starts_with("docs/reference/")
+            || shown == "CHANGELOG.md"
+        {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| shown.clone())?;
+        let beside = path.parent().unwrap_or(root);
+        let links = linked(&text).map(|target| beside.join(target));
+        for file in named(&text).map(|name| root.join(name)).chain(links) {
+            if !file.exists() {
+                findings.push(format!("{shown}: names {}, which is not there", file.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Paths of the source tree in backticks.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|name| {
+        (name.starts_with("crates/") || name.starts_with("docs/"))
+            && !name.contains(|c: char| c.is_whitespace() || "*…<{".contains(c))
+    })
+}
+
+/// Targets of links to other files, without the place inside them.
+fn linked(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("](").filter_map(|(at, _)| {
+        let rest = &text[at + 2..];
+        let target = rest.split([')', '#', ' ']).next()?;
+        (!target.is_empty() && !target.contains(':')).then_some(target)
+    })
+}
+
 /// The datamodel's tables are data: long is what they are.
 fn is_data(path: &str) -> bool {
     path.starts_with("crates/datamodel/src/")
@@ -174,6 +216,13 @@ pub(crate) fn tracked(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_named_in_backticks_and_by_links() {
+        let text = "see `crates/a/src/b.rs`, `cargo xtask ci`, `crates/*/x` and [c](../c.md#d), [e](#f), [g](https://h)";
+        assert_eq!(named(text).collect::<Vec<_>>(), ["crates/a/src/b.rs"]);
+        assert_eq!(linked(text).collect::<Vec<_>>(), ["../c.md"]);
+    }
 
     #[test]
     fn arrows_are_read_from_the_table_of_the_document() {
