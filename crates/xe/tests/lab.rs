@@ -84,7 +84,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// proves: S0-35 (lab), S2-35 (lab), S2-44 (lab), S2-54 (lab)
+/// proves: S0-35 (lab), S2-35 (lab), S2-44 (lab), S2-50 (lab), S2-54 (lab)
 #[test]
 fn the_commands_of_the_recipes_work_in_a_pool() {
     let Some(lab) = Lab::up("recipes", 3) else { return };
@@ -93,6 +93,17 @@ fn the_commands_of_the_recipes_work_in_a_pool() {
     this_host_is_localhost(&lab);
     pasted_and_half_commands_do_nothing(&lab);
     completion_names_what_is_there(&lab);
+    every_shell_completes(&lab, "h1");
+    // Without a coordinator and without quorum, from what the host knows.
+    for host in ["h2", "h3"] {
+        let cut = lab.command(&["fail", host, "power"]);
+        assert!(cut.status.success(), "{}", text(&cut.stderr));
+    }
+    lab.eventually("h1 notices that it is alone", |lab| {
+        lab.xe("h1", &["host-is-in-emergency-mode"]).stdout == b"true\n"
+    });
+    completion_names_what_is_there(&lab);
+    every_shell_completes(&lab, "h1");
 }
 
 fn names_are_kept_whole(lab: &Lab) {
@@ -168,8 +179,54 @@ fn pasted_and_half_commands_do_nothing(lab: &Lab) {
     assert_eq!(lab.said("h1", &["sr-list", "--minimal"]), before);
 }
 
+/// In the shells that people use, inside a host: commands, parameters, and values in the middle of a line that was pasted,
+/// with the objects' names beside their uuids.
+fn every_shell_completes(lab: &Lab, host: &str) {
+    let h2 = lab.said(host, &["host-list", "--minimal", "name-label=h2"]);
+    let typed = |shell: &str, script: &str| {
+        // With a limit of its own: a shell that waits for a key would wait for ever.
+        let output = lab.command(&["exec", host, "--", "timeout", "30", shell, "-c", script]);
+        assert!(output.status.success(), "{shell}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let bash = |before: &str, after: &str| {
+        let script = format!(
+            "eval \"$(xe completion bash)\"; before='{before}'; COMP_LINE=\"$before{after}\"; \
+             COMP_POINT=${{#before}}; compopt() {{ :; }}; _xe; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        typed("bash", &script)
+    };
+    assert_eq!(bash("xe vm-sta", ""), "vm-start\n");
+    assert_eq!(bash("xe pbd-create sr-uuid=x ho", ""), "host-uuid=\n");
+    let line = ("xe patch-apply host-uuid=", " uuid=0850b186-4d47-11e3-a720-001b2151a503");
+    let offered = bash(line.0, line.1);
+    assert!(offered.contains(&format!("{h2}  (h2)")), "{offered}");
+
+    let fish =
+        |line: &str| typed("fish", &format!("xe completion fish | source; complete -C '{line}'"));
+    assert!(fish("xe vm-sta").contains("vm-start"));
+    assert!(fish("xe pbd-create sr-uuid=x ho").contains("host-uuid="));
+    let offered = fish(line.0);
+    assert!(offered.contains(&format!("host-uuid={h2}\th2")), "{offered}");
+
+    // zsh completes only for somebody who types, so somebody does: in a terminal of its own.
+    let zsh = |line: &str, seen: &str| {
+        let script = format!(
+            "zmodload zsh/zpty; zpty z zsh -f -i; \
+             zpty -w z 'autoload -Uz compinit; compinit -D -u; source <(xe completion zsh); echo rea\"\"dy'; \
+             zpty -r -m z out '*ready*' || exit 1; zpty -w -n z $'{line}\\t'; \
+             zpty -r -m z out '*{seen}*' || exit 2; print -r -- \"$out\"; zpty -d z"
+        );
+        typed("zsh", &script)
+    };
+    zsh("xe vm-sta", "vm-start");
+    zsh("xe pbd-create sr-uuid=x ho", "host-uuid=");
+    let offered = zsh(line.0, "-- h2");
+    assert!(offered.contains(&h2), "{offered}");
+}
+
 fn completion_names_what_is_there(lab: &Lab) {
-    let h2 = lab.said("h2", &["host-list", "--minimal", "name-label=h2"]);
+    let h2 = lab.said("h1", &["host-list", "--minimal", "name-label=h2"]);
     let offered = lab.said("h1", &["__complete", "--", "patch-apply", "host-uuid="]);
     assert!(offered.contains(&format!("host-uuid={h2}\th2")), "{offered}");
     // Three tries: the machine is shared, and one slow answer says nothing.

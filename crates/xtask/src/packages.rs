@@ -114,6 +114,19 @@ const PACKAGES: &[Package] = &[
         why: "the lab's one-way and lossy cables",
         services: &["nftables.service"],
     },
+    program("nodejs", "node", "runs npm's xen-api against a pool"),
+    program("npm", "npm", "fetches that client"),
+    file(
+        "python3-venv",
+        &[
+            "/usr/lib/python3.11/ensurepip/__init__.py",
+            "/usr/lib/python3.12/ensurepip/__init__.py",
+            "/usr/lib/python3.13/ensurepip/__init__.py",
+        ],
+        "runs Python's XenAPI against a pool",
+    ),
+    program("zsh", "zsh", "the test of completion in it"),
+    program("fish", "fish", "the test of completion in it"),
     program("busybox-static", "busybox", "the test guest's shell"),
     program("syslinux", "syslinux", "the test guest's boot loader"),
     file(
