@@ -279,6 +279,6 @@ fn a_vm_comes_back_whole_from_its_repository_when_the_database_is_gone() {
         (found == vm).then_some(()).ok_or(found)
     });
     assert_eq!(description(&lab, &vm), before);
-    lab.said("h1", &["vm-param-set", &own, "HVM-boot-params:firmware=bios", "VCPUs-max=1"]);
+    lab.said("h1", &["vm-param-set", &own, "HVM-boot-params:firmware=bios"]);
     lab.said("h1", &["vm-start", &own]);
 }

@@ -3,6 +3,9 @@
 use tests::PoolLab;
 use tests::guests::{disk_give, disk_make, vm_make};
 
+/// Longest start of two hosts.
+const UP: std::time::Duration = std::time::Duration::from_secs(180);
+
 /// Takes every way to resolve a name from a host, and proves it.
 fn names_take_away(lab: &PoolLab, host: &str) {
     let script = ": > /etc/hosts; : > /etc/resolv.conf; echo 'hosts: files dns' > /etc/nsswitch.conf; \
@@ -16,7 +19,7 @@ fn names_take_away(lab: &PoolLab, host: &str) {
 /// proves: S2-33 (lab)
 #[test]
 fn a_pool_lives_where_no_name_resolves() {
-    let lab = PoolLab::up_with(2, &["--no-pool"]);
+    let lab = PoolLab::up_with(2, &["--no-pool"], UP);
     for host in ["h1", "h2"] {
         names_take_away(&lab, host);
     }
