@@ -19,6 +19,7 @@ pub mod domain_xml;
 mod driver;
 mod failure;
 mod ffi;
+mod ghost;
 pub mod live_xml;
 mod picture;
 pub mod process;

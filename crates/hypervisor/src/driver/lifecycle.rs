@@ -20,6 +20,7 @@ use virt_sys as sys;
 
 use crate::domain_xml::{self, HostSupport, NAME_PREFIX, target_name};
 use crate::failure::{invalid, malformed, no_domain, of_host, of_vm};
+use crate::ghost::Ghost;
 use crate::live_xml::{LiveDomain, Retarget, RetargetDisk, retarget};
 use crate::{ffi, picture, process};
 
@@ -297,6 +298,11 @@ pub(super) fn reset(connection: &Connect, vm: Uuid) -> Result<()> {
 }
 
 pub(super) fn destroy(connection: &Connect, vm: Uuid, until: Instant) -> Result<()> {
+    if let Some(ghost) = Ghost::find(vm)
+        && lookup(connection, vm)?.is_some()
+    {
+        return ghost.lay();
+    }
     let pid = process::find(vm);
     if let Some(domain) = lookup(connection, vm)?
         && let Err(error) = domain.destroy()
