@@ -163,15 +163,13 @@ async fn unplug(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 
 async fn publish_plugged(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
-    let mut view = daemon.view().await;
+    let view = daemon.view().await;
     let mut change = Change::new();
     if let Some(sr) = view.record("PBD", args.pbd).and_then(|p| target(p, "SR")) {
         // VMs that are defined beside their disks come back with them (S0-41).
-        if crate::reconcilers::vm_documents::register_found(daemon, sr).await > 0 {
-            view = daemon.view().await;
-        }
+        crate::reconcilers::vm_documents::register_found(daemon, sr).await;
         // What is there appears without another command (S0-50).
-        match sr::scanned(daemon, &view, sr).await {
+        match sr::scanned(daemon, sr).await {
             Ok(found) => {
                 change.merge(found);
             }

@@ -3,10 +3,12 @@
 //! A storage driver runs on a host that has the repository plugged; the saga's owner is that host. This host is preferred
 //! when it has it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use driver_api::Kind;
 use driver_api::storage::{SrSpec, VolumeObservation};
+use saga::StepError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
@@ -289,61 +291,101 @@ async fn introduce(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Err
 async fn scan(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: SrArgs = sagas::args(state)?;
     crate::reconcilers::vm_documents::register_found(daemon, args.sr).await;
-    let view = daemon.view().await;
-    let change = scanned(daemon, &view, args.sr).await.map_err(|e| sagas::failed(&e))?;
+    let change = scanned(daemon, args.sr).await?;
     state.stage(change);
     Ok(Flow::Next)
 }
 
-/// What a scan changes in the records: volumes found without a VDI get one, VDIs whose volume is gone lose theirs, sizes
-/// are brought up to date.
+/// Brings the records of a repository up to date with what is in it: volumes found without a VDI get one, VDIs whose
+/// volume is gone lose theirs, sizes are corrected. A repository may hold more disks than one commit takes, so all but the
+/// last part are committed here; each stands for itself, and the last is given back for the step to record.
+///
+/// What an operation is making or removing meanwhile is that operation's: a volume counts as found or lost only if the
+/// records agree before and after the look, and no saga at work names it.
 ///
 /// # Errors
-/// The driver's.
-pub(crate) async fn scanned(daemon: &Arc<Daemon>, view: &View, sr: Uuid) -> Result<Change, Error> {
-    let spec = sr_spec(view, sr, daemon.host())?;
-    let driver = daemon.driver(&spec.kind)?;
-    let volumes = driver.scan(&spec, STORAGE_QUICK).await.map_err(|e| errors::from_storage(&e))?;
-    let space = driver.space(&spec, STORAGE_QUICK).await.map_err(|e| errors::from_storage(&e))?;
-    let mut change = Change::new();
+/// The driver's, or that records changed meanwhile (worth another try).
+pub(crate) async fn scanned(daemon: &Arc<Daemon>, sr: Uuid) -> Result<Change, StepError> {
+    let before = daemon.view().await;
+    let spec = sr_spec(&before, sr, daemon.host()).map_err(|e| sagas::failed(&e))?;
+    let driver = daemon.driver(&spec.kind).map_err(|e| sagas::failed(&e))?;
+    let volumes = driver.scan(&spec, STORAGE_QUICK).await.map_err(|e| storage_failed(&e))?;
+    let space = driver.space(&spec, STORAGE_QUICK).await.map_err(|e| storage_failed(&e))?;
+    daemon.catch_up().await;
+    let view = daemon.view().await;
+    let in_hand = sagas::named_at_work(&view);
+    let mut parts = Parts(vec![Change::new()]);
     let mut virtual_total = 0;
     for volume in &volumes {
         virtual_total += signed(volume.virtual_size_bytes);
         match view.record("VDI", volume.volume) {
-            Some(known) => {
-                let object = object(known);
-                change.set(object, "virtual_size", signed(volume.virtual_size_bytes));
-                change.set(
-                    object,
-                    "physical_utilisation",
-                    signed(volume.physical_utilisation_bytes),
-                );
-                change.set(object, "missing", false);
-            }
+            Some(known) => corrected(&mut parts, known, volume),
             // The frozen data under snapshots and clones are not a disk of anybody's: they go when no disk needs them.
             None if volume.is_base => {}
+            None if in_hand.contains(&volume.volume) => {}
+            None if before.record("VDI", volume.volume).is_some() => {}
             None => {
-                change.create(vdi_record(sr, volume, None));
+                parts.next().create(vdi_record(sr, volume, None));
             }
         }
     }
+    let found: HashSet<Uuid> = volumes.iter().map(|v| v.volume).collect();
     for vdi in view.referrers("VDI", "SR", sr) {
-        if volumes.iter().all(|v| v.volume != vdi) {
-            let used = view.referrers("VBD", "VDI", vdi).next().is_some();
-            // A volume made a moment ago by another operation has its record only at that operation's end; a VDI that
-            // a VM still names is kept and marked, so that nothing forgets what it lost.
-            if used {
-                change.set(Object::new("VDI", vdi), "missing", true);
-            } else {
-                change.delete(Object::new("VDI", vdi));
-            }
+        let stood = before.record("VDI", vdi).is_some();
+        if found.contains(&vdi) || in_hand.contains(&vdi) || !stood {
+            continue;
         }
+        // A VDI that a VM still names is kept and marked, so that nothing forgets what it lost.
+        if view.referrers("VBD", "VDI", vdi).next().is_none() {
+            parts.next().delete(Object::new("VDI", vdi));
+        } else if view.record("VDI", vdi).is_some_and(|v| !truth(v, "missing")) {
+            parts.next().set(Object::new("VDI", vdi), "missing", true);
+        }
+    }
+    let Parts(mut parts) = parts;
+    let mut last = parts.pop().unwrap_or_default();
+    for part in &parts {
+        edits::commit(daemon, part).await.map_err(|error| {
+            StepError::transient(format!("the disks of repository {sr} are not recorded: {error}"))
+        })?;
     }
     let object = Object::new("SR", sr);
-    change.set(object, "physical_size", signed(space.physical_size_bytes));
-    change.set(object, "physical_utilisation", signed(space.physical_utilisation_bytes));
-    change.set(object, "virtual_allocation", virtual_total);
-    Ok(change)
+    last.set(object, "physical_size", signed(space.physical_size_bytes));
+    last.set(object, "physical_utilisation", signed(space.physical_utilisation_bytes));
+    last.set(object, "virtual_allocation", virtual_total);
+    Ok(last)
+}
+
+/// Sets what a look at the volume shows to be otherwise than recorded.
+fn corrected(parts: &mut Parts, vdi: &Record, volume: &VolumeObservation) {
+    let (size, used) =
+        (signed(volume.virtual_size_bytes), signed(volume.physical_utilisation_bytes));
+    let right = number(vdi, "virtual_size") == size
+        && number(vdi, "physical_utilisation") == used
+        && !truth(vdi, "missing");
+    if right {
+        return;
+    }
+    let part = parts.next();
+    part.set(object(vdi), "virtual_size", size);
+    part.set(object(vdi), "physical_utilisation", used);
+    part.set(object(vdi), "missing", false);
+}
+
+/// Changes of many objects, in commits of a size that the database takes.
+struct Parts(Vec<Change>);
+
+impl Parts {
+    /// Objects in one commit: far below the database's limit, so that its last part has room for what a saga adds.
+    const OBJECTS: usize = 40;
+
+    /// Where the next object goes.
+    fn next(&mut self) -> &mut Change {
+        if self.0.last().is_none_or(|part| part.len() >= Self::OBJECTS) {
+            self.0.push(Change::new());
+        }
+        self.0.last_mut().expect("one was just pushed")
+    }
 }
 
 /// The record of a volume.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::sr::{signed, vdi_record, worker};
-use super::vm::claim;
 use super::vm::launch::{STORAGE_QUICK, storage_failed};
 use super::vm::spec::sr_spec;
+use super::vm::{claim, duplicate};
 use super::{find, int_param, number, object, ref_param, sr, target, text, text_param, truth};
 use crate::api::{Authorized, errors};
 use crate::edits::{self, Change, Object};
@@ -209,7 +209,7 @@ async fn publish_created(daemon: &Arc<Daemon>, state: &mut State) -> StepResult 
         }
     }
     let mut change = Change::new();
-    change.create(record);
+    duplicate::put(&view, &mut change, record);
     sr::sizes(daemon, &view, &mut change, args.sr).await;
     state.stage(change);
     state.put(RESULT, Output::Ref(args.volume.volume))?;
@@ -537,7 +537,7 @@ async fn publish_copy(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
         record.set_by_name("snapshot_time", xenapi::Timestamp(daemon.now()).into());
     }
     let mut change = Change::new();
-    change.create(record);
+    duplicate::put(&view, &mut change, record);
     claim::unlock(&mut change, args.vdi, args.by);
     sr::sizes(daemon, &view, &mut change, to).await;
     state.stage(change);

@@ -72,7 +72,13 @@ impl SagaLog for DbLog {
         match edits::commit(&self.daemon, &change).await {
             Ok(revision) => Ok(revision),
             Err(CommitError::Conflict { key: lost }) if lost == key => Err(LogError::Superseded),
-            Err(error @ CommitError::Conflict { .. }) => Err(LogError::Refused(error.to_string())),
+            // No later try of the same commit would go better: the step has to do something else, or fail.
+            Err(
+                error @ (CommitError::Conflict { .. }
+                | CommitError::TooLarge { .. }
+                | CommitError::Invalid(_)
+                | CommitError::LeaseGone),
+            ) => Err(LogError::Refused(error.to_string())),
             Err(CommitError::Unknown) => self.found_out(record, &key, expected).await,
             Err(error) => Err(LogError::Unavailable(error.to_string())),
         }

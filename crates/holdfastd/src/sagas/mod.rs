@@ -159,11 +159,7 @@ fn key(saga: Uuid) -> Key {
 /// VMs that sagas work on or will, wherever they run: reconcilers keep their hands off these.
 pub fn vms_at_work(view: &View) -> HashSet<Uuid> {
     let mut found = HashSet::new();
-    for item in view.table(Table::Saga) {
-        let Some(record) = item.raw().and_then(|b| decode::<SagaRecord>(b).ok()) else { continue };
-        if record.has_ended() {
-            continue;
-        }
+    for record in at_work(view) {
         let named = record.params.get("args").and_then(|args| args.get("vm"));
         found.extend(named.and_then(|vm| serde_json::from_value::<Uuid>(vm.clone()).ok()));
         let busy = face_of(&record).map(|face| face.busy).unwrap_or_default();
@@ -172,13 +168,40 @@ pub fn vms_at_work(view: &View) -> HashSet<Uuid> {
     found
 }
 
-/// Tasks that a saga will end.
-pub fn tasks_at_work(view: &View) -> HashSet<Uuid> {
+/// Everything that sagas at work name in their parameters, volumes that they are making or removing among it.
+pub fn named_at_work(view: &View) -> HashSet<Uuid> {
+    fn collect(value: &serde_json::Value, into: &mut HashSet<Uuid>) {
+        match value {
+            serde_json::Value::String(text) => into.extend(Uuid::try_parse(text).ok()),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+            serde_json::Value::Object(map) => map.values().for_each(|item| collect(item, into)),
+            _ => {}
+        }
+    }
+    let mut found = HashSet::new();
+    for record in at_work(view) {
+        collect(&record.params, &mut found);
+    }
+    found
+}
+
+/// Sagas that have not ended.
+fn at_work(view: &View) -> impl Iterator<Item = SagaRecord> {
     view.table(Table::Saga)
         .filter_map(|item| decode::<SagaRecord>(item.raw()?).ok())
         .filter(|record| !record.has_ended())
-        .filter_map(|record| face_of(&record).map(|face| face.task))
-        .collect()
+}
+
+/// The stored saga, ended or not, that `wanted` is true for.
+pub fn find(view: &View, wanted: impl Fn(&SagaRecord) -> bool) -> Option<SagaRecord> {
+    view.table(Table::Saga)
+        .filter_map(|item| decode::<SagaRecord>(item.raw()?).ok())
+        .find(|record| wanted(record))
+}
+
+/// Tasks that a saga will end.
+pub fn tasks_at_work(view: &View) -> HashSet<Uuid> {
+    at_work(view).filter_map(|record| face_of(&record).map(|face| face.task)).collect()
 }
 
 /// Every saga this daemon knows, by kind.
@@ -313,7 +336,6 @@ fn conclude(daemon: &Arc<Daemon>, record: &SagaRecord) -> Result<Value, Error> {
         tokio::spawn(async move {
             // If this is lost, house-keeping removes the record later.
             let _ = daemon.commit(pooldb::Txn::new().delete(key(id))).await;
-            daemon.sagas.forget(id);
         });
     }
     result
@@ -338,11 +360,12 @@ pub fn read(view: &View, saga: Uuid) -> Option<SagaRecord> {
     decode(view.get(&key(saga))?.raw()?).ok()
 }
 
-/// Sagas that run in this process, and how the latest ended.
+/// Sagas that run in this process, and those that ended here until the replica knows it too.
 #[derive(Debug, Default)]
 pub struct Board {
     running: Mutex<HashMap<Uuid, Cancel>>,
-    ended: Mutex<HashMap<Uuid, SagaRecord>>,
+    /// With the revision of the commit that ended it.
+    ended: Mutex<HashMap<Uuid, (SagaRecord, Revision)>>,
     notify: tokio::sync::Notify,
 }
 
@@ -357,25 +380,24 @@ impl Board {
         Some(cancel)
     }
 
-    fn stopped(&self, record: Option<SagaRecord>, saga: Uuid) {
-        const MOST: usize = 1024;
-        if let Some(record) = record {
-            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            if ended.len() >= MOST {
-                ended.clear();
-            }
-            ended.insert(saga, record);
+    fn stopped(&self, ended: Option<(SagaRecord, Revision)>, saga: Uuid) {
+        if let Some(end) = ended {
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(saga, end);
         }
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&saga);
         self.notify.notify_waiters();
     }
 
     fn ended(&self, saga: Uuid) -> Option<SagaRecord> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get(&saga).cloned()
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.get(&saga).map(|(record, _)| record.clone())
     }
 
-    fn forget(&self, saga: Uuid) {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).remove(&saga);
+    /// Forgets the ends that a replica at `here` shows. Not earlier, also when the record was removed since: an older
+    /// view still shows the saga at work, and a step of an ended saga must never run again.
+    fn settle(&self, here: Revision) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, (_, at)| *at > here);
     }
 
     async fn ending(&self) {
@@ -411,6 +433,7 @@ fn spawn(daemon: &Arc<Daemon>, record: SagaRecord, token: Revision) {
     };
     let Some(cancel) = daemon.sagas.start(record.id) else { return };
     let daemon = daemon.clone();
+    let mut place = Place { daemon: daemon.clone(), saga: record.id, ended: None };
     tokio::spawn(async move {
         let id = record.id;
         let log = log::DbLog::new(daemon.clone());
@@ -425,9 +448,27 @@ fn spawn(daemon: &Arc<Daemon>, record: SagaRecord, token: Revision) {
                 tokio::time::sleep(RESUME_PAUSE).await;
             }
         }
-        let ended = end.record.has_ended().then_some(end.record);
-        daemon.sagas.stopped(ended, id);
+        place.leave(end.record.has_ended().then_some((end.record, end.token)));
     });
+}
+
+/// A running saga's place on the board, given back however its run ends: one that panicked is taken up again.
+struct Place {
+    daemon: Arc<Daemon>,
+    saga: Uuid,
+    ended: Option<(SagaRecord, Revision)>,
+}
+
+impl Place {
+    fn leave(&mut self, ended: Option<(SagaRecord, Revision)>) {
+        self.ended = ended;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.daemon.sagas.stopped(self.ended.take(), self.saga);
+    }
 }
 
 /// Pause before a saga that could not be saved is looked at again.
@@ -440,6 +481,7 @@ pub async fn follow(daemon: Arc<Daemon>) {
     let look_again = RESUME_PAUSE;
     loop {
         let view = daemon.store().view();
+        daemon.sagas.settle(view.revision());
         for item in view.table(Table::Saga) {
             let Some(record) = item.raw().and_then(|b| decode::<SagaRecord>(b).ok()) else {
                 continue;
@@ -466,5 +508,28 @@ pub async fn follow(daemon: Arc<Daemon>) {
             () = tokio::time::sleep(look_again) => {}
             () = daemon.stopping() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A view that is older than the end of a saga still shows it at work: its last step must not run again, also when
+    /// its record was removed meanwhile.
+    #[test]
+    fn an_end_is_remembered_until_the_replica_shows_it() {
+        let board = Board::default();
+        let saga = Uuid::from_u128(1);
+        let record =
+            saga::SagaDef::<()>::new("k").record(saga, Uuid::nil(), serde_json::Value::Null);
+        assert!(board.start(saga).is_some());
+        assert!(board.start(saga).is_none(), "it runs");
+        board.stopped(Some((record, Revision(7))), saga);
+        board.settle(Revision(6));
+        assert!(board.ended(saga).is_some(), "revision 6 shows it at work");
+        board.settle(Revision(7));
+        assert!(board.ended(saga).is_none());
+        assert!(board.start(saga).is_some());
     }
 }
