@@ -32,11 +32,35 @@ pub struct Placement {
     pub epoch: u64,
     /// Since when, seconds since the epoch.
     pub since: i64,
+    /// How the latest migrations ended, by the generation that was to arrive: true if it did. For the host that was away
+    /// when it was decided; generations alone don't tell, since the next run has a higher one either way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<(u64, bool)>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
 
 impl Placement {
+    /// How many ends of migrations are kept.
+    const MOVES: usize = 16;
+
+    /// Notes how the migration ended that was to bring generation `incoming`.
+    pub fn note_move(&mut self, incoming: u64, arrived: bool) {
+        self.moves.retain(|(generation, _)| *generation != incoming);
+        if self.moves.len() >= Self::MOVES {
+            self.moves.remove(0);
+        }
+        self.moves.push((incoming, arrived));
+    }
+
+    /// How it ended, if that is known.
+    pub fn move_ended(&self, incoming: u64) -> Option<bool> {
+        self.moves
+            .iter()
+            .find(|(generation, _)| *generation == incoming)
+            .map(|(_, arrived)| *arrived)
+    }
+
     /// The next generation nobody has had.
     pub fn next_generation(&self) -> u64 {
         self.generation.max(self.issued) + 1

@@ -5,6 +5,10 @@ mod pool;
 use std::time::Duration;
 
 use driver_api::fake::hypervisor::{Effect, Fault, Operation};
+use driver_api::fake::storage::{
+    Effect as StorageEffect, Fault as StorageFault, Operation as StorageOperation,
+};
+use driver_api::storage::SrDriver as _;
 use holdfastd::edits::{self, Change, Object};
 use holdfastd::first_start::reference;
 use pool::Pool;
@@ -298,5 +302,104 @@ async fn a_guest_moves_with_a_disk_to_another_repository() {
     assert_ne!(new, old);
     assert_eq!(pool.h1().named("VDI", new, "SR").await, Some(other));
     assert!(pool.view().await.record("VDI", old).is_none(), "the old disk is gone");
+    pool.comes_to_rest().await;
+}
+
+/// The saga of that kind that the pool's database holds, as JSON.
+fn saga_of(pool: &Pool, kind: &str) -> Option<serde_json::Value> {
+    let view = pool.h1().daemon.store().view();
+    view.table(Table::Saga).find_map(|item| {
+        let saga: serde_json::Value = serde_json::from_slice(item.raw()?).ok()?;
+        (saga["kind"] == kind).then_some(saga)
+    })
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(pool::PATIENCE, waited).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// Neither side's own look is proof here: the source's guest stands still, and the target never had it. Found by a soak:
+/// both waited for each other for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_stands_still_stays_when_the_target_could_not_prepare() {
+    let mut pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    pool.kill(1);
+    let full = StorageFault {
+        operation: StorageOperation::VolumeAttach,
+        volume: None,
+        effect: StorageEffect::Refuse(driver_api::Kind::Failed, "no room".to_owned()),
+        times: 9,
+    };
+    pool.storage.inject("h2", full);
+    let to = reference(pool.hosts[1].uuid);
+    pool.h1().ok("Async.VM.pool_migrate", vec![reference(vm), to, Value::Map(vec![])]).await;
+    until("the migration begins", || saga_of(&pool, "vm_migrate").is_some()).await;
+    // As a hypervisor's daemon leaves it that is killed while it has the processors stopped.
+    pool.h1().daemon.hypervisor().pause(vm, pool::PATIENCE).await.expect("it stands still");
+    pool.revive(1).await;
+    pool.comes_to_rest().await;
+    assert_eq!(pool.world.running_on(vm), ["h1"], "it runs on");
+    assert_eq!(pool.h1().named("VM", vm, "resident_on").await, Some(pool.h1().uuid));
+}
+
+/// The guest ends while it moves, and the target has registered nothing of it: once the source has said that nothing is on
+/// its way any more, the target's look is proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_ends_while_it_moves_is_halted() {
+    let pool = Pool::mortal(2).await;
+    let vm = running_vm(&pool, "web").await;
+    let delay = Effect::Delay(Duration::from_millis(500));
+    let slow = Fault { operation: Operation::Migrate, vm: None, effect: delay, times: 1 };
+    pool.world.inject("h1", slow);
+    pool.hosts[1].had.refuse(u64::MAX);
+    let to = reference(pool.hosts[1].uuid);
+    pool.h1().ok("Async.VM.pool_migrate", vec![reference(vm), to, Value::Map(vec![])]).await;
+    until("it is on its way", || pool.world.process_of("h2", vm).is_some()).await;
+    pool.world.guest_powers_off("h1", vm);
+    pool.world.guest_dies("h2", vm);
+    pool.h1().until("VM", vm, "power_state", "Halted").await;
+    pool.comes_to_rest().await;
+    assert_eq!(pool.world.running_on(vm), Vec::<String>::new());
+}
+
+/// More disks than one commit takes, also while an operation is making one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_with_more_disks_than_one_commit_takes_is_scanned() {
+    const DISKS: u128 = 300;
+    let pool = Pool::mortal(1).await;
+    let sr = pool.shared_sr().await;
+    let spec = pool.sr_spec(sr);
+    let driver = pool.storage.driver("h1", "file");
+    for number in 0..DISKS {
+        let volume = driver_api::storage::VolumeSpec {
+            volume: Uuid::from_u128(0xD15C_0000 + number),
+            label: format!("found {number}"),
+            description: String::new(),
+            virtual_size_bytes: 1 << 20,
+            format: driver_api::hypervisor::DiskFormat::Qcow2,
+        };
+        driver.volume_create(&spec, &volume, pool::PATIENCE).await.expect("a volume");
+    }
+    let count = async || pool.view().await.referrers("VDI", "SR", sr).count();
+    pool.h1().ok("SR.scan", vec![reference(sr)]).await;
+    assert_eq!(count().await, 300);
+    // The sizes of all change, half of them go.
+    for number in 0..DISKS {
+        let volume = Uuid::from_u128(0xD15C_0000 + number);
+        if number % 2 == 0 {
+            driver.volume_destroy(&spec, volume, pool::PATIENCE).await.expect("goes");
+        } else {
+            driver.volume_resize(&spec, volume, 2 << 20, pool::PATIENCE).await.expect("grows");
+        }
+    }
+    pool.h1().ok("SR.scan", vec![reference(sr)]).await;
+    assert_eq!(count().await, 150);
     pool.comes_to_rest().await;
 }

@@ -13,6 +13,7 @@
 pub mod adoption;
 pub mod device_ops;
 pub mod disk_locks;
+pub mod migration;
 pub mod placement;
 pub mod refusal;
 pub mod vm_ops;

@@ -74,6 +74,13 @@ pub(crate) fn take(
             ),
         });
     }
+    let mut before = before;
+    // Released in the middle of a move (both hosts fenced): whoever was to receive it must not take this run for its own.
+    if let Some(before) = &mut before
+        && let Some(incoming) = before.incoming
+    {
+        before.note_move(incoming, false);
+    }
     let generation = before.as_ref().map_or(1, Placement::next_generation);
     let record = Placement {
         generation,
@@ -84,6 +91,7 @@ pub(crate) fn take(
         boot_id: claim.boot_id.clone(),
         epoch: view.pool_epoch().unwrap_or(1),
         since: claim.now,
+        moves: before.as_ref().map(|p| p.moves.clone()).unwrap_or_default(),
         unknown: before.map(|p| p.unknown).unwrap_or_default(),
     };
     change.guard(unchanged(view, placement_key(claim.vm)));
@@ -131,7 +139,7 @@ pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: Stri
     else {
         return;
     };
-    let arrived = Placement {
+    let mut arrived = Placement {
         generation: incoming,
         host: Some(to),
         migrating_to: None,
@@ -140,6 +148,7 @@ pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: Stri
         since: now,
         ..before
     };
+    arrived.note_move(incoming, true);
     change.guard(unchanged(view, placement_key(vm)));
     change.put(placement_key(vm), encode(&arrived));
     unreserve(change, vm, from);
@@ -159,7 +168,11 @@ pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: Stri
 pub(crate) fn cancel_move(view: &View, change: &mut Change, vm: Uuid) {
     let Some(before) = placement(view, vm) else { return };
     let Some(to) = before.migrating_to else { return };
-    let stays = Placement { migrating_to: None, incoming: None, ..before };
+    let incoming = before.incoming;
+    let mut stays = Placement { migrating_to: None, incoming: None, ..before };
+    if let Some(incoming) = incoming {
+        stays.note_move(incoming, false);
+    }
     change.guard(unchanged(view, placement_key(vm)));
     change.put(placement_key(vm), encode(&stays));
     unreserve(change, vm, to);

@@ -13,6 +13,10 @@
 //! by the placement as it was, so only one verdict is ever given: *arrived* (it runs on the target, or the hypervisor on
 //! the source says that it left), or *stays* (it runs on the source, or nothing of it is left on the target). Without
 //! proof both wait; a timeout is no proof (design.md section 5.3).
+//!
+//! Where neither side's own look is proof (the source's guest stands still or is gone, nobody knows what the hypervisors
+//! did), the source turns around: it sees to it that no order is under way any more and leaves in its saga's record what
+//! it then sees ([`TESTIMONY`]). With that the target's look is proof, and `planner::migration` judges both.
 
 mod receive;
 mod send;
@@ -21,8 +25,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use planner::Refusal;
+use planner::migration::Source;
 use planner::refusal::Unfit;
 use pooldb::CommitError;
+use saga::{Direction, SagaRecord};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
@@ -71,6 +77,38 @@ struct MovedDisk {
 struct Copy {
     vdi: Uuid,
     sr: Uuid,
+}
+
+/// Output of the source's saga that says what is left of the guest there once no order is under way any more, and none
+/// will be given.
+const TESTIMONY: &str = "testimony";
+
+/// Values of [`TESTIMONY`].
+const RUNS: &str = "runs";
+const STOPPED: &str = "stopped";
+const GONE: &str = "gone";
+
+/// The step that gives the order; once it is taken back the order is over.
+const ORDER: &str = "migrate";
+
+/// What the source's saga says to the target's saga `receive`.
+fn testimony(view: &View, receive: Uuid) -> Source {
+    let receive = serde_json::json!(receive);
+    let of =
+        |record: &SagaRecord| record.params.get("args").and_then(|a| a.get("receive")).cloned();
+    let wanted =
+        |record: &SagaRecord| record.kind == "vm_migrate" && of(record) == Some(receive.clone());
+    let Some(record) = sagas::find(view, wanted) else { return Source::Unknown };
+    let order = record.steps.iter().position(|step| step == ORDER);
+    if record.direction != Direction::Undo || order.is_none_or(|order| record.position > order) {
+        return Source::Unknown;
+    }
+    match record.outputs.get(TESTIMONY).and_then(|seen| seen.as_str()) {
+        Some(RUNS) => Source::Runs,
+        Some(GONE) => Source::Gone,
+        // Without one it turned around before it gave the order: nothing is on its way.
+        Some(_) | None => Source::Stopped,
+    }
 }
 
 /// Sagas of this room.
@@ -331,8 +369,13 @@ impl Move {
         if p.migrating_to == Some(self.to) && p.incoming == Some(self.incoming) {
             return Verdict::Moving;
         }
-        // A later move onwards from the target proves the arrival as well.
-        if p.generation >= self.incoming { Verdict::Arrived } else { Verdict::Stays }
+        match p.move_ended(self.incoming) {
+            Some(true) => Verdict::Arrived,
+            Some(false) => Verdict::Stays,
+            // Of an older version, or long ago.
+            None if p.generation >= self.incoming => Verdict::Arrived,
+            None => Verdict::Stays,
+        }
     }
 
     /// What a view says of this migration.
@@ -388,4 +431,50 @@ pub(crate) fn receive_token(view: &View, host: &Record) -> Value {
         ("SM", format!("https://{address}/services/SM")),
         ("session_id", OpaqueRef::NULL.to_string()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Placement;
+
+    fn moving() -> Move {
+        Move {
+            vm: Uuid::from_u128(1),
+            from: Uuid::from_u128(0xA),
+            to: Uuid::from_u128(0xB),
+            generation: 5,
+            incoming: 6,
+            receive: Uuid::from_u128(2),
+            disks: Vec::new(),
+        }
+    }
+
+    fn placed(generation: u64, moves: &[(u64, bool)]) -> Placement {
+        let text =
+            serde_json::json!({"generation": generation, "host": null, "epoch": 1, "since": 0});
+        let mut placement: Placement = serde_json::from_value(text).expect("a placement");
+        for (incoming, arrived) in moves {
+            placement.note_move(*incoming, *arrived);
+        }
+        // As it is read back.
+        serde_json::from_slice(&crate::records::encode(&placement)).expect("it is read back")
+    }
+
+    /// The target's daemon may sleep through the verdict and through the VM's next run, whose generation is higher
+    /// whether the guest arrived or not.
+    #[test]
+    fn the_verdict_on_a_move_outlives_the_next_run() {
+        let verdict = |placement: &Placement| moving().verdict(Some(placement));
+        assert_eq!(verdict(&placed(5, &[(6, false)])), Verdict::Stays);
+        assert_eq!(verdict(&placed(7, &[(6, false)])), Verdict::Stays);
+        assert_eq!(verdict(&placed(9, &[(6, false), (8, true)])), Verdict::Stays);
+        assert_eq!(verdict(&placed(6, &[(6, true)])), Verdict::Arrived);
+        assert_eq!(verdict(&placed(8, &[(6, true), (8, true)])), Verdict::Arrived);
+        // Records of a version that kept no verdicts.
+        assert_eq!(verdict(&placed(7, &[])), Verdict::Arrived);
+        assert_eq!(verdict(&placed(5, &[])), Verdict::Stays);
+        let many: Vec<(u64, bool)> = (1..100).map(|n| (n, false)).collect();
+        assert!(placed(99, &many).moves.len() < 20, "what is kept is bounded");
+    }
 }

@@ -10,6 +10,7 @@ use driver_api::Kind;
 use driver_api::hypervisor::{DiskFormat, DomainObservation, DomainState};
 use driver_api::storage::{Attached, VolumeSpec};
 use host::had::GuestProcess;
+use planner::migration::{self, Target};
 use saga::StepError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -145,20 +146,73 @@ async fn look(daemon: &Arc<Daemon>, args: &Move) -> Result<Option<DomainObservat
 /// Has the guest's process registered as soon as it is there.
 async fn register(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Move = sagas::args(state)?;
+    let mut watch = Watch { was_here: false, gone: 0 };
     loop {
-        match args.verdict_in(&daemon.view().await) {
+        let view = daemon.view().await;
+        match args.verdict_in(&view) {
             Verdict::Stays => return Err(taken_back()),
             Verdict::Arrived => return Ok(Flow::Next),
             Verdict::Moving => {}
         }
         // A hypervisor that does not answer is waited for: the guest may be on its way.
-        if let Ok(Some(seen)) = look(daemon, &args).await {
-            let registered = enter(daemon, &args, &seen, true).await;
+        let seen = look(daemon, &args).await;
+        if let Ok(Some(seen)) = &seen {
+            let registered = enter(daemon, &args, seen, true).await;
             if registered || seen.state == DomainState::Running {
                 return Ok(Flow::Next);
             }
         }
+        watch.judge(daemon, &args, &view, state.id, &seen).await;
         pause(daemon).await?;
+    }
+}
+
+/// Looks at the guest on this host, one after the other.
+struct Watch {
+    /// Its domain was here.
+    was_here: bool,
+    /// Looks in a row that found nothing.
+    gone: u32,
+}
+
+impl Watch {
+    /// Commits the verdict if this look, with what the source has said until `view`, is proof.
+    async fn judge(
+        &mut self,
+        daemon: &Arc<Daemon>,
+        args: &Move,
+        view: &View,
+        own: Uuid,
+        seen: &Result<Option<DomainObservation>, StepError>,
+    ) {
+        self.gone = if matches!(seen, Ok(None)) { self.gone + 1 } else { 0 };
+        let target = match seen {
+            Err(_) => Target::Unknown,
+            Ok(Some(seen)) => match seen.state {
+                DomainState::Running => Target::Running,
+                DomainState::Incoming => Target::Incoming,
+                DomainState::Paused => Target::Paused,
+                DomainState::PausedIoError | DomainState::Crashed | DomainState::ShuttingDown => {
+                    Target::HasRun
+                }
+            },
+            Ok(None) if self.gone >= GONE_LOOKS && no_process(daemon, args.vm) => {
+                Target::Absent { was_here: self.was_here }
+            }
+            Ok(None) => Target::Unknown,
+        };
+        let change = match migration::judge(super::testimony(view, own), target) {
+            migration::Verdict::Wait => return,
+            migration::Verdict::Arrived => {
+                let pid = seen.as_ref().ok().and_then(|seen| seen.as_ref()?.pid);
+                args.arrival(daemon, view, pid)
+            }
+            migration::Verdict::Stays => args.stay(view),
+        };
+        if let Err(error) = edits::commit(daemon, &change).await {
+            tracing::debug!(vm = %args.vm, %error, "the verdict on a migration is not recorded yet");
+            daemon.catch_up().await;
+        }
     }
 }
 
@@ -191,7 +245,7 @@ async fn pause(daemon: &Arc<Daemon>) -> Result<(), StepError> {
 /// Waits for the verdict, and gives it where this host has the proof.
 async fn arrive(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Move = sagas::args(state)?;
-    let mut gone = 0;
+    let mut watch = Watch { was_here: true, gone: 0 };
     loop {
         let view = daemon.view().await;
         match args.verdict_in(&view) {
@@ -199,27 +253,8 @@ async fn arrive(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
             Verdict::Arrived => return Ok(Flow::Next),
             Verdict::Moving => {}
         }
-        let verdict = match look(daemon, &args).await {
-            // Its CPUs run here: the hypervisor starts them only after the source's have stopped.
-            Ok(Some(seen)) if seen.state == DomainState::Running => {
-                Some(args.arrival(daemon, &view, seen.pid))
-            }
-            Ok(Some(_)) | Err(_) => {
-                gone = 0;
-                None
-            }
-            // Nothing of it is left here, and it never ran here: it stays where it was.
-            Ok(None) => {
-                gone += 1;
-                (gone >= GONE_LOOKS && no_process(daemon, args.vm)).then(|| args.stay(&view))
-            }
-        };
-        if let Some(change) = verdict
-            && let Err(error) = edits::commit(daemon, &change).await
-        {
-            tracing::debug!(vm = %args.vm, %error, "the verdict on a migration is not recorded yet");
-            daemon.catch_up().await;
-        }
+        let seen = look(daemon, &args).await;
+        watch.judge(daemon, &args, &view, state.id, &seen).await;
         pause(daemon).await?;
     }
 }
@@ -252,10 +287,26 @@ async fn stop_incoming(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     }
 }
 
+/// A guest that is complete here although neither hypervisor lived to start its processors runs on.
+async fn wake(daemon: &Arc<Daemon>, args: &Move, seen: &DomainObservation) {
+    let view = daemon.view().await;
+    let runs = view.record("VM", args.vm).is_some_and(|vm| text(vm, "power_state") == "Running");
+    if seen.state != DomainState::Paused
+        || !runs
+        || launch::placement_still_ours(daemon, args.vm, args.incoming).await.is_err()
+    {
+        return;
+    }
+    if let Err(error) = daemon.hypervisor().unpause(args.vm, launch::QUICK).await {
+        tracing::warn!(vm = %args.vm, %error, "a guest stands still after its migration");
+    }
+}
+
 async fn confirm(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Move = sagas::args(state)?;
     if let Ok(Some(seen)) = look(daemon, &args).await {
         enter(daemon, &args, &seen, false).await;
+        wake(daemon, &args, &seen).await;
         let mut change = Change::new();
         if let Some(pid) = seen.pid {
             change.set(Object::new("VM", args.vm), "domid", i64::from(pid));

@@ -32,6 +32,8 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(12 * 3600);
 const LOOK: Duration = Duration::from_millis(200);
 /// How long the target may take to record the arrival before the source does it.
 const TARGETS_TURN: Duration = Duration::from_secs(3);
+/// How long the target's word on a migration is waited for before this side turns around and gives testimony.
+const WORD: Duration = Duration::from_secs(10);
 /// How long the target's saga may take to end before its record is left to house-keeping.
 const TARGETS_END: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,7 @@ pub(super) fn saga() -> Def {
         .step("claimed", action!(claimed), action!(stay))
         .check("await_target", action!(await_target))
         .check("depart", action!(depart))
-        .check("migrate", action!(migrate))
+        .step(super::ORDER, action!(migrate), action!(halt))
         .check("settle", action!(settle))
         .no_return()
         .last("leave", action!(leave))
@@ -147,7 +149,7 @@ async fn migrate(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
             }
         }
     }
-    let mut told = false;
+    let mut silent_since = None;
     loop {
         match verdict(daemon, &args).await? {
             Verdict::Arrived => return Ok(Flow::Next),
@@ -162,13 +164,41 @@ async fn migrate(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
                 }
             }
             Here::Moving => {}
-            Here::Stopped | Here::Gone if told => {}
             Here::Stopped | Here::Gone => {
-                told = true;
-                tracing::warn!(vm = %args.vm, target = %args.to, "waiting for the target's word on a migration");
+                let since = *silent_since.get_or_insert_with(|| {
+                    tracing::warn!(vm = %args.vm, target = %args.to, "waiting for the target's word on a migration");
+                    Instant::now()
+                });
+                if since.elapsed() > WORD {
+                    return Err(why);
+                }
             }
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The order is over, or is given up; what is left of the guest here is said to the target. Undone steps never run again,
+/// so from the commit of this one on nothing more is sent.
+async fn halt(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
+    let args: Move = sagas::args(state)?;
+    loop {
+        if verdict(daemon, &args).await? != Verdict::Moving {
+            return Ok(());
+        }
+        let seen = match here(daemon, args.vm).await? {
+            Here::Runs => super::RUNS,
+            Here::Stopped => super::STOPPED,
+            Here::Gone => super::GONE,
+            Here::Moving => {
+                if let Err(error) = daemon.hypervisor().cancel_job(args.vm, QUICK).await {
+                    tracing::warn!(vm = %args.vm, %error, "a migration can't be cancelled");
+                }
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+        };
+        return state.put(super::TESTIMONY, seen);
     }
 }
 
@@ -231,10 +261,12 @@ async fn give(
     }
 }
 
-/// Takes it back: the guest runs here, and the placement says so alone.
+/// Takes it back: the guest runs here, and the placement says so alone. Where it does not run, the target decides on what
+/// [`halt`] said; where the target never got as far as to expect it, it stays.
 async fn stay(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     let args: Move = sagas::args(state)?;
     orders().lock().unwrap_or_else(PoisonError::into_inner).remove(&state.id);
+    let mut told = false;
     loop {
         match verdict(daemon, &args).await? {
             Verdict::Stays => break,
@@ -245,23 +277,32 @@ async fn stay(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
             }
             Verdict::Moving => {}
         }
-        match here(daemon, args.vm).await? {
+        daemon.catch_up().await;
+        let view = daemon.view().await;
+        // An ended saga of the target's with no verdict failed before it had anything of the guest.
+        let expected = sagas::read(&view, args.receive).is_some_and(|r| !r.has_ended());
+        let stays = match here(daemon, args.vm).await? {
+            Here::Runs => true,
+            Here::Stopped | Here::Gone => !expected,
             Here::Moving => {
                 if let Err(error) = daemon.hypervisor().cancel_job(args.vm, QUICK).await {
                     tracing::warn!(vm = %args.vm, %error, "a migration can't be cancelled");
                 }
+                false
             }
-            Here::Runs => {
-                daemon.catch_up().await;
-                let view = daemon.view().await;
-                if args.verdict_in(&view) == Verdict::Moving
-                    && let Err(error) = edits::commit(daemon, &args.stay(&view)).await
-                {
-                    tracing::debug!(vm = %args.vm, %error, "deciding again");
-                }
-                continue;
-            }
-            Here::Stopped | Here::Gone => {}
+        };
+        if stays
+            && args.verdict_in(&view) == Verdict::Moving
+            && let Err(error) = edits::commit(daemon, &args.stay(&view)).await
+        {
+            tracing::debug!(vm = %args.vm, %error, "deciding again");
+        }
+        if !stays && !told {
+            told = true;
+            tracing::warn!(vm = %args.vm, target = %args.to, "waiting for the target's word on a migration");
+        }
+        if stays {
+            continue;
         }
         tokio::time::sleep(LOOK).await;
     }
