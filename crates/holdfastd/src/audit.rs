@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pooldb::Table;
-use saga::SagaRecord;
+use saga::{SagaRecord, SagaState};
 use serde::Serialize;
 use uuid::Uuid;
 use xenapi::Value;
@@ -100,11 +100,27 @@ pub fn audit(view: &View) -> Audit {
                     view.record("VM", vm).is_some_and(|r| text(r, "power_state") == "Suspended")
                 }
                 Some(vm) => placements.get(&vm).is_some_and(|p| p.host.is_some()),
-                None => !running_sagas.is_empty(),
+                // An operation's own lock: the operation names it.
+                None => {
+                    running_sagas.iter().any(|s| s.params.to_string().contains(&by.to_string()))
+                }
             };
             if !held {
                 findings.push(format!("VDI {vdi} is locked by {by}, which does not run"));
             }
+        }
+    }
+    for saga in sagas.values().filter(|s| s.state == SagaState::Stuck) {
+        findings.push(saga.alarm.clone().unwrap_or_else(|| format!("saga {} is stuck", saga.id)));
+    }
+    for (vm, placement) in &placements {
+        let at_work = running_sagas.iter().any(|s| s.params.to_string().contains(&vm.to_string()));
+        if placement.host.is_some() && view.record("VM", *vm).is_none() && !at_work {
+            findings.push(format!("VM {vm} is placed on {:?} and has no record", placement.host));
+        }
+        if placement.migrating_to.is_some() && !at_work {
+            findings
+                .push(format!("VM {vm} moves to {:?} by nobody's work", placement.migrating_to));
         }
     }
     let mut tasks = 0;

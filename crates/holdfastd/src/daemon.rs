@@ -70,6 +70,8 @@ pub struct Daemon {
     pub membership: tokio::sync::Mutex<()>,
     /// Sagas that run in this process.
     pub sagas: crate::sagas::Board,
+    /// Tasks that this process works on.
+    pub tasks: crate::tasks::InHand,
     /// The other hosts, as their signs of life arrive.
     pub peers: crate::reconcilers::peers::Peers,
     /// Whether this host coordinates.
@@ -102,6 +104,7 @@ impl Daemon {
             mutant: std::sync::OnceLock::new(),
             membership: tokio::sync::Mutex::default(),
             sagas: crate::sagas::Board::default(),
+            tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
             role: crate::reconcilers::coordinator::RoleHeld::default(),
         })

@@ -1,9 +1,10 @@
 //! XenAPI tasks: the visible face of long work.
 //!
 //! A task is a record, so it outlives the host that works on it. A task whose host's daemon ended without a saga behind
-//! it is failed by that daemon's next start, so none stays pending for ever.
+//! it is failed by that daemon's next run, so none stays pending for ever.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Timestamp, Value};
@@ -43,7 +44,44 @@ pub fn record(
     record
 }
 
-/// Creates a pending task.
+/// Tasks that work of this very process will end. A pending task of this host that is not among them, and that no saga
+/// will end, belongs to a run of the daemon that is over.
+#[derive(Debug, Default)]
+pub struct InHand(Mutex<HashSet<Uuid>>);
+
+impl InHand {
+    /// Whether the task is one of these.
+    pub fn has(&self, task: Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&task)
+    }
+}
+
+/// Keeps a task [`InHand`] while the work for it lives.
+#[derive(Debug)]
+pub struct Hold {
+    daemon: Arc<Daemon>,
+    task: Uuid,
+}
+
+impl Hold {
+    fn of(daemon: &Arc<Daemon>, task: Uuid) -> Self {
+        daemon.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(task);
+        Self { daemon: daemon.clone(), task }
+    }
+
+    /// The task.
+    pub fn task(&self) -> Uuid {
+        self.task
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.daemon.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.task);
+    }
+}
+
+/// Creates a pending task, to be ended by whoever drops the hold.
 ///
 /// # Errors
 /// The commit's.
@@ -52,12 +90,14 @@ pub async fn create(
     label: &str,
     description: &str,
     caller: &Caller,
-) -> Result<Uuid, Error> {
+) -> Result<Hold, Error> {
     let uuid = random_uuid();
+    // Before the record can be seen.
+    let hold = Hold::of(daemon, uuid);
     let mut change = Change::new();
     change.create(record(daemon, uuid, label, description, caller));
     edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
-    Ok(uuid)
+    Ok(hold)
 }
 
 /// The edits that end a task.
@@ -110,7 +150,7 @@ pub async fn finish(daemon: &Arc<Daemon>, task: Uuid, result: Result<Value, Erro
 pub struct Progress {
     daemon: Arc<Daemon>,
     task: Uuid,
-    last: std::sync::Mutex<(std::time::Duration, f64)>,
+    last: Mutex<(std::time::Duration, f64)>,
 }
 
 impl Progress {
@@ -119,14 +159,14 @@ impl Progress {
 
     /// Of that task.
     pub fn of(daemon: &Arc<Daemon>, task: Uuid) -> Self {
-        Self { daemon: daemon.clone(), task, last: std::sync::Mutex::default() }
+        Self { daemon: daemon.clone(), task, last: Mutex::default() }
     }
 
     /// Notes the fraction done, 0.0 to 1.0.
     pub fn report(&self, done: f64) {
         let now = self.daemon.clock().since_boot();
         {
-            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             if now.saturating_sub(last.0) < Self::INTERVAL || done - last.1 < Self::STEP {
                 return;
             }

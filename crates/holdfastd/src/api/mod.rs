@@ -206,8 +206,9 @@ pub async fn call(
     if !found.is_async {
         return run(daemon, found, &authorized).await;
     }
-    let task =
+    let hold =
         tasks::create(daemon, &format!("Async.{}", found.name), "", &authorized.caller).await?;
+    let task = hold.task();
     authorized.task = Some(task);
     let daemon = daemon.clone();
     tokio::spawn(async move {
@@ -217,6 +218,7 @@ pub async fn call(
             Err(error) => Err(error),
         };
         tasks::finish(&daemon, task, result).await;
+        drop(hold);
     });
     Ok(Value::Ref(task.into()).into())
 }

@@ -36,14 +36,14 @@ const TASK_GRACE_S: i64 = 60;
 pub async fn run(daemon: Arc<Daemon>) {
     let mut seen = Seen::default();
     let mut round = 0;
-    let mut own_tasks_swept = false;
-    let started = daemon.now();
+    let mut since_own = 0;
     loop {
         if !daemon.is_without_quorum() {
             let view = daemon.view().await;
-            if !own_tasks_swept {
-                own_tasks_swept = fail_own_tasks(&daemon, &view, started).await;
+            if since_own % SWEEP == 0 {
+                fail_own_tasks(&daemon, &view).await;
             }
+            since_own += 1;
             if daemon.is_coordinator() {
                 if daemon.backend().etcd().is_some() {
                     liveness(&daemon, &view, &mut seen).await;
@@ -124,21 +124,26 @@ fn is_open(task: &xenapi::Record) -> bool {
     matches!(text(task, "status"), "pending" | "cancelling")
 }
 
-/// At start: tasks that a former run of this daemon left without a saga behind them.
-async fn fail_own_tasks(daemon: &Arc<Daemon>, view: &View, started: i64) -> bool {
+/// Tasks of this host that no saga will end and that this process does not work on: a former run left them. Each commit
+/// is guarded by the task as it was seen, so one that ends just now keeps its end.
+async fn fail_own_tasks(daemon: &Arc<Daemon>, view: &View) {
     let worked_on = tasks_with_sagas(view);
-    let mut change = Change::new();
     for task in view.records(tasks::TASK).filter(|t| is_open(t)).take(BATCH) {
-        let created = task.get_by_name("created").and_then(xenapi::Value::as_time);
-        let old = created.is_none_or(|c| c.0 < started);
         let ours = target(task, "resident_on") == Some(daemon.host());
         // Tasks made by a client belong to it.
         let by_daemon = text(task, "name_label").contains('.');
-        if ours && old && by_daemon && !worked_on.contains(&task.uuid()) {
-            lost(&mut change, daemon, task.uuid());
+        let in_hand = worked_on.contains(&task.uuid()) || daemon.tasks.has(task.uuid());
+        let Some(item) = view.record_item(tasks::TASK, task.uuid()) else { continue };
+        if !ours || !by_daemon || in_hand {
+            continue;
+        }
+        let mut change = Change::new();
+        change.guard(item.unchanged());
+        lost(&mut change, daemon, task.uuid());
+        if let Err(error) = edits::commit(daemon, &change).await {
+            tracing::debug!(task = %task.uuid(), %error, "a former run's task is not ended yet");
         }
     }
-    edits::commit(daemon, &change).await.is_ok()
 }
 
 fn lost(change: &mut Change, daemon: &Daemon, task: Uuid) {

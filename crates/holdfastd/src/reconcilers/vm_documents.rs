@@ -8,6 +8,7 @@
 //! [`register_found`] is the way back: when a repository is plugged or scanned, VMs whose disks no record of this pool has
 //! named before are registered, halted. A VM that was destroyed here keeps its disks' records, so it does not rise again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,7 +210,40 @@ async fn pass(daemon: &Arc<Daemon>, known: &mut Known) {
         }
         known.written.remove(&(sr, vm));
     }
+    if known.at.is_none() {
+        remove_empty(daemon, &view, known, pool).await;
+    }
     known.at = complete.then(|| view.revision());
+}
+
+/// Removes definitions of this pool's that a former writer did not live to remove. Nothing says why their VMs have no
+/// records (an older database may have been restored), so only those go of whose disks none is there any more: no VM
+/// could come back from them.
+async fn remove_empty(daemon: &Arc<Daemon>, view: &View, known: &mut Known, pool: Uuid) {
+    let strange: Vec<(Uuid, Uuid)> = known
+        .written
+        .keys()
+        .filter(|(sr, vm)| {
+            view.record("VM", *vm).is_none()
+                && !known.vms.contains(vm)
+                && is_writer(daemon, view, *sr)
+        })
+        .copied()
+        .collect();
+    let mut volumes_of: HashMap<Uuid, Option<BTreeSet<Uuid>>> = HashMap::new();
+    for (sr, vm) in strange {
+        if let Entry::Vacant(unseen) = volumes_of.entry(sr) {
+            unseen.insert(volumes(daemon, view, sr).await);
+        }
+        let Some(Some(there)) = volumes_of.get(&sr) else { continue };
+        let body = known.written.get(&(sr, vm)).map(Vec::as_slice).unwrap_or_default();
+        let Ok(definition) = serde_json::from_slice::<Definition>(body) else { continue };
+        let empty = definition.vdis.iter().all(|vdi| !there.contains(&vdi.uuid));
+        if definition.pool == pool && empty && remove(daemon, view, sr, vm).await {
+            tracing::info!(%vm, %sr, "removed the definition of a VM whose disks are gone");
+            known.written.remove(&(sr, vm));
+        }
+    }
 }
 
 fn is_ours(class: Option<&str>) -> bool {
