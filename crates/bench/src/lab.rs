@@ -11,6 +11,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Lab {
     name: String,
+    kept: std::sync::atomic::AtomicBool,
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
@@ -21,10 +22,24 @@ fn program(name: &str) -> anyhow::Result<PathBuf> {
 impl Lab {
     /// Brings up a lab of that many hosts.
     pub(crate) fn up(name: &str, hosts: usize, extra: &[&str]) -> anyhow::Result<Self> {
-        let name = format!("bench-{name}-{}", std::process::id());
-        let lab = Self { name };
+        Self::named(&format!("bench-{name}-{}", std::process::id()), hosts, extra)
+    }
+
+    /// Brings up a lab of exactly that name.
+    pub(crate) fn named(name: &str, hosts: usize, extra: &[&str]) -> anyhow::Result<Self> {
+        let lab = Self { name: name.to_owned(), kept: std::sync::atomic::AtomicBool::new(false) };
         lab.control(&["up", "--hosts", &hosts.to_string()], extra, Duration::from_secs(300))?;
         Ok(lab)
+    }
+
+    /// A lab that is up already.
+    pub(crate) fn attach(name: &str) -> Self {
+        Self { name: name.to_owned(), kept: std::sync::atomic::AtomicBool::new(false) }
+    }
+
+    /// Leaves the lab up, for whoever wants to look into it.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn control(&self, verb: &[&str], rest: &[&str], limit: Duration) -> anyhow::Result<String> {
@@ -75,6 +90,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if self.kept.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
         let _ = self.control(&["down"], &[], Duration::from_secs(60));
     }
 }

@@ -1,0 +1,51 @@
+//! A short soak on a lab of its own: what `cargo xtask soak` does for minutes, for a moment.
+//!
+//! Needs root, libvirt, etcd and the programs beside `holdfast-bench` (`cargo build --workspace`); where one is missing
+//! the test says so and proves nothing.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+fn missing() -> Option<String> {
+    let beside = Path::new(env!("CARGO_BIN_EXE_holdfast-bench")).with_file_name("");
+    let missing: Vec<String> = ["holdfastd", "holdfast-had", "xe", "holdfast-lab"]
+        .map(|program| beside.join(program))
+        .into_iter()
+        .chain(["/usr/bin/etcd", "/usr/sbin/libvirtd"].map(Into::into))
+        .filter(|path| !path.exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    (!missing.is_empty() || !root).then(|| format!("needs root and {}", missing.join(", ")))
+}
+
+/// Twelve kills at moments of one seed, under load: nothing is left and no acknowledged write is lost.
+#[test]
+fn a_pool_comes_through_a_dozen_kills() {
+    if let Some(missing) = missing() {
+        let text = format!("not proved here: {missing}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        return;
+    }
+    let name = format!("t{}-soak", std::process::id());
+    let done = Command::new(env!("CARGO_BIN_EXE_holdfast-bench"))
+        .args(["soak", "--kills", "12", "--seed", "7", "--hosts", "2", "--name", &name])
+        .output()
+        .expect("holdfast-bench was built with this test");
+    let text = String::from_utf8_lossy(&done.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    let summary: Json = serde_json::from_str(last)
+        .unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&done.stderr)));
+    assert_eq!(summary["findings"], serde_json::json!([]), "{summary}");
+    assert!(done.status.success() && summary["ok"] == true, "{summary}");
+    // Something was killed, and it looked at something.
+    let kills: u64 =
+        summary["kills"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    assert!(kills > 0 && summary["rounds"] == 12, "{summary}");
+    for what in ["disks", "files"] {
+        assert!(summary["looked_at"][what].as_u64() >= Some(4), "{summary}");
+    }
+}
