@@ -95,6 +95,7 @@ pub struct Change {
     deleted: Vec<Object>,
     guards: Vec<Guard>,
     writes: Vec<Write>,
+    begins: Vec<(Object, &'static str)>,
 }
 
 impl Change {
@@ -132,6 +133,13 @@ impl Change {
     /// Deletes a record.
     pub fn delete(&mut self, object: Object) -> &mut Self {
         self.deleted.push(object);
+        self
+    }
+
+    /// Says that an operation on a VM begins with this change. It conflicts if the VM is busy with another by the time of
+    /// the commit: the decision may rest on a replica that did not know of that yet.
+    pub fn begin(&mut self, vm: Object, operation: &'static str) -> &mut Self {
+        self.begins.push((vm, operation));
         self
     }
 
@@ -183,17 +191,25 @@ impl Change {
         self.deleted.extend(other.deleted);
         self.guards.extend(other.guards);
         self.writes.extend(other.writes);
+        self.begins.extend(other.begins);
         self
     }
 
     /// The transaction that does this to the records as they are in `view`.
+    ///
+    /// # Panics
+    /// If an operation begins with it: that is only for [`commit`].
     pub fn into_transaction(self, view: &View) -> Txn {
-        self.transaction(view, &BTreeMap::new())
+        self.transaction(view, &BTreeMap::new()).expect("no operation begins with it")
     }
 
     /// The transaction that does this to the records as they are in `view`, or as they are in `fresh` where that knows
-    /// better.
-    fn transaction(&self, view: &View, fresh: &BTreeMap<Key, Option<pooldb::Entry>>) -> Txn {
+    /// better; or the key of a VM that is busy.
+    fn transaction(
+        &self,
+        view: &View,
+        fresh: &BTreeMap<Key, Option<pooldb::Entry>>,
+    ) -> Result<Txn, Key> {
         let mut txn = Txn::new();
         txn.guards.clone_from(&self.guards);
         txn.writes.clone_from(&self.writes);
@@ -227,6 +243,9 @@ impl Change {
                     None => continue,
                 },
             };
+            if self.begins.iter().any(|(vm, op)| vm == object && is_busy_for(&record, op)) {
+                return Err(key);
+            }
             for edit in edits {
                 edit.apply(&mut record);
             }
@@ -252,8 +271,14 @@ impl Change {
                 DocResult::Is(bytes) => txn = txn.guard(guard).put(key.clone(), bytes),
             }
         }
-        txn
+        Ok(txn)
     }
+}
+
+/// Whether another operation keeps this one from beginning.
+fn is_busy_for(vm: &Record, operation: &str) -> bool {
+    let state = crate::projection::vm_state(vm);
+    matches!(planner::vm_ops::check(&state, operation), Err(planner::Refusal::Busy { .. }))
 }
 
 enum DocResult {
@@ -322,7 +347,7 @@ pub async fn commit(daemon: &Daemon, change: &Change) -> Result<Revision, Commit
     let mut last = None;
     for _ in 0..TRIES {
         let view = store.read().await;
-        let txn = change.transaction(&view, &fresh);
+        let txn = change.transaction(&view, &fresh).map_err(|key| CommitError::Conflict { key })?;
         if txn.writes.is_empty() && txn.guards.is_empty() {
             return Ok(view.revision());
         }

@@ -403,3 +403,59 @@ async fn a_repository_with_more_disks_than_one_commit_takes_is_scanned() {
     assert_eq!(count().await, 150);
     pool.comes_to_rest().await;
 }
+
+/// A task may be as young as the daemon that finds it: what counts is who works on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_nobody_works_on_any_more_ends_however_young_it_is() {
+    let pool = Pool::new(1).await;
+    let daemon = pool.h1().daemon.clone();
+    let caller = holdfastd::api::Caller {
+        user: "root".to_owned(),
+        role: datamodel::Role::PoolAdmin,
+        origin: "a test".to_owned(),
+        session: None,
+        member: None,
+    };
+    let label = "Async.VM.start";
+    let mine = holdfastd::tasks::create(&daemon, label, "", &caller).await.expect("a task");
+    let left = Uuid::from_u128(0x7A5C);
+    let mut change = Change::new();
+    change.create(holdfastd::tasks::record(&daemon, left, label, "", &caller));
+    edits::commit(&daemon, &change).await.expect("commits");
+    let members = tokio::spawn(holdfastd::reconcilers::members::run(daemon.clone()));
+    pool.h1().until("task", left, "status", "failure").await;
+    assert_eq!(pool.h1().text("task", mine.task(), "status").await, "pending");
+    members.abort();
+}
+
+/// Two hosts decide on the same VM at the same moment, each on a replica that does not know of the other yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_operation_on_a_vm_is_not_begun_on_stale_facts() {
+    let pool = Pool::idle(2).await;
+    pool.fixed().await;
+    let vm = Object::new("VM", pool::VM);
+    let daemon = pool.h1().daemon.clone();
+    let caller = holdfastd::api::Caller {
+        user: "root".to_owned(),
+        role: datamodel::Role::PoolAdmin,
+        origin: "a test".to_owned(),
+        session: None,
+        member: None,
+    };
+    let begin = async |operation: &'static str| {
+        let plan = holdfastd::sagas::Plan {
+            kind: "vm_pause",
+            // Nobody runs it.
+            owner: Uuid::from_u128(0xDEAD),
+            label: "VM.pause",
+            busy: vec![(vm, operation)],
+            args: serde_json::json!({}),
+            change: Change::new(),
+        };
+        holdfastd::sagas::begin(&daemon, &caller, None, plan).await
+    };
+    begin("suspend").await.expect("the VM is free");
+    let refused = begin("pool_migrate").await.expect_err("it is busy");
+    assert_eq!(refused, pooldb::CommitError::Conflict { key: vm.key() });
+    begin("hard_shutdown").await.expect("the way out of a suspension that hangs");
+}

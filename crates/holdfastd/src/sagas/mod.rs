@@ -249,6 +249,9 @@ pub async fn begin(
     for (object, operation) in &busy {
         let field = edits::field_of(object.class, "current_operations");
         change.edit(*object, Edit::Insert(field, task_text.clone(), Value::word(operation)));
+        if object.class == "VM" {
+            change.begin(*object, operation);
+        }
     }
     let face = Face {
         task,

@@ -66,7 +66,7 @@ pub(super) fn sagas() -> Vec<Def> {
         Def::new("vm_reset_machine")
             .check("reset", action!(reset))
             .no_return()
-            .check("run", action!(run))
+            .check("run", action!(run_if_still_there))
             .last("publish", action!(publish_rebooted)),
     ]
 }
@@ -82,6 +82,16 @@ async fn run(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     launch::placement_still_ours(daemon, args.vm, args.generation).await?;
     daemon.hypervisor().unpause(args.vm, QUICK).await.map_err(|e| hypervisor_failed(&e))?;
     Ok(Flow::Next)
+}
+
+/// After a reset: a hard shutdown that overtook it has ended the run, and nothing is left to do.
+async fn run_if_still_there(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
+    let args: Args = sagas::args(state)?;
+    daemon.catch_up().await;
+    if !is_current(&daemon.view().await, args.vm, args.host, args.generation) {
+        return Ok(Flow::Next);
+    }
+    run(daemon, state).await
 }
 
 async fn unpause_again(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {

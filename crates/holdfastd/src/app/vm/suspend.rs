@@ -76,7 +76,13 @@ async fn save(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
         Ok(()) => Ok(Flow::Next),
         // A former try of this step, of a daemon that did not live to record it, has done it: or the guest powered off.
         Err(error) if error.kind == Kind::NotFound && holds_something(&path).await => {
-            Ok(Flow::Next)
+            // Unless a hard shutdown has overtaken it: then half an image of a dead guest is there.
+            daemon.catch_up().await;
+            if is_current(&daemon.view().await, args.vm, args.host, args.generation) {
+                return Ok(Flow::Next);
+            }
+            image::detach(daemon, args.image.sr, volume).await;
+            Err(StepError::failed(format!("VM {} was stopped while it was suspended", args.vm)))
         }
         Err(error) => {
             image::detach(daemon, args.image.sr, volume).await;
@@ -119,7 +125,10 @@ async fn publish(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
     let view = daemon.view().await;
     if !is_current(&view, args.vm, args.host, args.generation) {
-        return Err(StepError::failed(format!("VM {} was placed anew meanwhile", args.vm)));
+        // A hard shutdown came after the suspension and threw the memory away, as it does with a suspended VM's.
+        tracing::info!(vm = %args.vm, "stopped while it was suspended; its memory image goes");
+        image::destroy(daemon, args.image.sr, args.image.volume.volume).await?;
+        return Ok(Flow::Next);
     }
     let mut change = Change::new();
     change.guard(claim::unchanged(&view, claim::placement_key(args.vm)));
