@@ -354,6 +354,48 @@ async fn watch_survives_the_death_of_every_member_in_turn() {
     }
 }
 
+/// A watch that stayed on another host's member would end with that host's power.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_comes_home_when_the_preferred_member_is_well_again() {
+    const BODY: usize = 64 << 10;
+    let cluster = Cluster::start(3).await;
+    let own = Proxy::before(&cluster.members[0].client_url).await;
+    own.set(Mood::Silent);
+    let mut urls = cluster.urls();
+    urls[0] = own.url.clone();
+    let db = connect(urls).await;
+    let writer = connect(cluster.urls()).await;
+    let start = writer.commit(put("a", "0"), DEADLINE).await.expect("commits");
+    let mut watching = db.watch(start.next()).await.expect("watches");
+    let mut seen = start;
+    // The watch sits on the member through which the bodies come.
+    let mut came_home = async |limit: Duration| {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            let before = own.answered();
+            let body = "x".repeat(BODY);
+            let written = writer.commit(put("a", &body), DEADLINE).await.expect("commits");
+            while seen < written {
+                match tokio::time::timeout(Duration::from_secs(5), watching.recv()).await {
+                    Ok(Some(WatchItem::Changes(changes))) => {
+                        assert_eq!(changes.revision, seen.next(), "a gap or a repetition");
+                        seen = changes.revision;
+                    }
+                    Ok(Some(WatchItem::Alive(at))) => assert!(at <= seen),
+                    other => panic!("the watch ended: {other:?}"),
+                }
+            }
+            if own.answered() - before >= BODY as u64 {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(!came_home(Duration::from_millis(300)).await, "nothing comes from there yet");
+    own.set(Mood::Through);
+    assert!(came_home(Duration::from_secs(20)).await, "it stayed elsewhere");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lease_outlives_a_leader_change() {
     let cluster = Cluster::start(3).await;

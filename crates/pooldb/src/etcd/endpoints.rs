@@ -84,6 +84,11 @@ impl Endpoint {
     pub(super) fn url(&self) -> &str {
         &self.url
     }
+
+    /// Calls have found it silent or failing, and no probe has found it well since.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -205,6 +210,11 @@ impl Endpoints {
         self.list().iter().map(|endpoint| endpoint.url.clone()).collect()
     }
 
+    /// The preferred one, if it is well.
+    pub(super) fn home(&self) -> Option<Arc<Endpoint>> {
+        self.list().into_iter().next().filter(|endpoint| !endpoint.is_suspect())
+    }
+
     /// Well ones first, the preferred one first of all, the others in turn.
     pub(super) fn in_order(&self) -> Vec<Arc<Endpoint>> {
         let mut list = self.list();
@@ -212,7 +222,7 @@ impl Endpoints {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (list.len() - 1);
             list[1..].rotate_left(turn);
         }
-        list.sort_by_key(|endpoint| endpoint.suspect.load(Ordering::Relaxed));
+        list.sort_by_key(|endpoint| endpoint.is_suspect());
         list
     }
 

@@ -2,7 +2,8 @@
 //!
 //! It watches *all* keys, so revisions come without gaps and a gap is proof of a fault. Once a second (and when a commit
 //! of this process is not delivered) a linearizable read tells the newest revision; a watch that does not deliver it in
-//! time sits on a member that is cut off or stuck, and goes on at another one from the last revision delivered.
+//! time sits on a member that is cut off or stuck, and goes on at another one from the last revision delivered. When the
+//! preferred member (this host's own) is well again the watch comes home: there it does not end with another host's power.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ use crate::txn::Revision;
 
 /// How long a revision known to exist may stay undelivered.
 const OVERDUE: Duration = Duration::from_millis(400);
+/// The same where the watch has sat for a while and calls have found the member silent or failing since: whoever reads
+/// its own write waits for this.
+const OVERDUE_IF_SUSPECT: Duration = Duration::from_millis(50);
+/// How long a watch stays elsewhere before it comes home.
+const HOME_AFTER: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Wait between endpoints when none takes the watch.
@@ -28,6 +34,8 @@ const RETRY: Duration = Duration::from_millis(100);
 enum End {
     /// Try another member.
     Elsewhere(String),
+    /// The preferred member is well again.
+    Home,
     /// The reader is gone or was told the end.
     Over,
 }
@@ -42,23 +50,35 @@ pub(super) fn start(
     let endpoints = Arc::clone(endpoints);
     tokio::spawn(async move {
         let mut run = Run { delivered: from.0.saturating_sub(1), tx: tx.clone(), hints };
+        // Those that failed one after the other, without having delivered anything in between.
+        let mut failed: Vec<Arc<Endpoint>> = Vec::new();
         loop {
-            for endpoint in endpoints.in_order() {
-                let end = tokio::select! {
+            let mut order = endpoints.in_order().into_iter();
+            let untried = order.find(|next| !failed.iter().any(|tried| Arc::ptr_eq(tried, next)));
+            let Some(endpoint) = untried else {
+                failed.clear();
+                tokio::select! {
                     () = tx.closed() => return,
-                    end = run.on(&endpoints, &endpoint) => end,
-                };
-                match end {
-                    End::Over => return,
-                    End::Elsewhere(reason) => {
-                        tracing::debug!(endpoint = endpoint.url(), reason, "watch goes elsewhere");
-                        endpoints.suspect(&endpoint, &reason);
-                    }
+                    () = tokio::time::sleep(RETRY) => {}
                 }
-            }
-            tokio::select! {
+                continue;
+            };
+            let before = run.delivered;
+            let end = tokio::select! {
                 () = tx.closed() => return,
-                () = tokio::time::sleep(RETRY) => {}
+                end = run.on(&endpoints, &endpoint) => end,
+            };
+            if run.delivered > before {
+                failed.clear();
+            }
+            match end {
+                End::Over => return,
+                End::Home => failed.clear(),
+                End::Elsewhere(reason) => {
+                    tracing::debug!(endpoint = endpoint.url(), reason, "watch goes elsewhere");
+                    endpoints.suspect(&endpoint, &reason);
+                    failed.push(endpoint);
+                }
             }
         }
     });
@@ -79,8 +99,16 @@ impl Run {
             Ok(opened) => opened,
             Err(reason) => return End::Elsewhere(reason),
         };
-        // The newest revision known to exist, and since when it is waited for.
-        let mut known = (self.delivered, Instant::now());
+        let opened = Instant::now();
+        // The newest revision known to exist, and since when any is waited for.
+        let mut known = (self.delivered, opened);
+        let expect = |known: &mut (u64, Instant), delivered: u64, revision: u64| {
+            if known.0 <= delivered {
+                known.1 = Instant::now();
+            }
+            known.0 = known.0.max(revision);
+        };
+        expect(&mut known, self.delivered, *self.hints.borrow());
         let mut confirmed: VecDeque<u64> = VecDeque::new();
         let mut alive = tokio::time::interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,6 +116,10 @@ impl Run {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (asked, mut answers) = mpsc::channel::<Result<u64, DbError>>(4);
         loop {
+            let settled = opened.elapsed() > OVERDUE;
+            let patience =
+                if settled && endpoint.is_suspect() { OVERDUE_IF_SUSPECT } else { OVERDUE };
+            let waiting = known.0 > self.delivered;
             tokio::select! {
                 message = stream.message() => {
                     let message = match message {
@@ -111,16 +143,19 @@ impl Run {
                 }
                 Some(answer) = answers.recv() => {
                     if let Ok(current) = answer {
-                        if current > known.0.max(self.delivered) {
-                            known = (current, Instant::now());
-                        }
+                        expect(&mut known, self.delivered, current);
                         confirmed.push_back(current);
                     }
                 }
+                Ok(()) = self.hints.changed() => {
+                    let hinted = *self.hints.borrow_and_update();
+                    expect(&mut known, self.delivered, hinted);
+                }
+                () = tokio::time::sleep_until(known.1 + patience), if waiting => {}
                 _ = look.tick() => {
-                    let hinted = *self.hints.borrow();
-                    if hinted > known.0.max(self.delivered) {
-                        known = (hinted, Instant::now());
+                    let home = endpoints.home().filter(|_| opened.elapsed() >= HOME_AFTER);
+                    if home.is_some_and(|home| !Arc::ptr_eq(&home, endpoint)) {
+                        return End::Home;
                     }
                 }
             }
@@ -133,7 +168,7 @@ impl Run {
                     return End::Over;
                 }
             }
-            if known.0 > self.delivered && known.1.elapsed() > OVERDUE {
+            if known.0 > self.delivered && known.1.elapsed() >= patience {
                 return End::Elsewhere(format!("revision {} is overdue", known.0));
             }
         }
