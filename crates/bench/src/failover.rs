@@ -1,71 +1,111 @@
-//! Power cut of the host with the etcd leader: time to the first write accepted through a survivor's API, against the same
-//! write on bare etcd through the survivors' members; and time until the pool has a coordinator again.
+//! Power cuts in a pool of three, timed from the lab's own note of the cut on the one monotonic clock of the machine.
+//!
+//! * The host with etcd's leader goes: the first write that a survivor's API accepts, against the same write on bare etcd
+//!   through the survivors' members. Both are tried all the time during the same cut, so both see the same election.
+//! * The coordinator's host goes, half of the times with etcd's leader on it, which is the worst case: a survivor names
+//!   another coordinator *and* that one has accepted a write (B_coord of ha-anchors section 6).
+//!
+//! Hosts lose what they did not sync (`--strict-power`). The worker runs on a survivor; files in that host's `/tmp` tell the
+//! runner that it writes, and the worker when the cut was.
 
-use std::io::Write as _;
+use std::cell::RefCell;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use xenapi::Value;
 
+use crate::clock::monotonic_s;
 use crate::lab::{Lab, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 use crate::write::bare_etcd;
 
-const CUTS: usize = 5;
-/// B_coord, typical: the coordinator's role is regained within this time.
-const COORDINATOR_LIMIT_S: f64 = 8.0;
+/// What is reported, in order.
+pub(crate) const METRICS: [&str; 3] = [
+    "first-write-after-leader-power-cut-s",
+    "coordinator-again-typical-s",
+    "coordinator-again-worst-s",
+];
+const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
+/// Cuts of the host with etcd's leader.
+const LEADER_CUTS: usize = 5;
+/// Cuts of the coordinator's host, as many again with etcd's leader on it.
+const ROLE_CUTS: usize = 3;
+/// B_coord, typical and worst: the coordinator's role is regained within this time.
+const ROLE_LIMIT_S: f64 = 8.0;
+const ROLE_WORST_S: f64 = 14.0;
+
+/// The worker writes.
+const READY: &str = "/tmp/holdfast-bench-writing";
+/// When the cut was, seconds of the monotonic clock.
+const CUT: &str = "/tmp/holdfast-bench-cut";
+/// Longest watch of a cut.
+const WATCH: Duration = Duration::from_secs(40);
+/// A write that began so long after the cut belongs to the time after the failover, unless there was none.
+const AFTER_S: f64 = 1.0;
+/// Bytes of the peer's write: about those of the pool's record.
+const BODY: usize = 2048;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("failover", 3, &[])?;
-    let (mut api, mut etcd, mut role) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..CUTS {
+    let lab = Lab::up("failover", HOSTS.len(), &["--strict-power"])?;
+    settle(&lab)?;
+    let (mut api, mut etcd) = (Vec::new(), Vec::new());
+    for _ in 0..LEADER_CUTS {
         let leader = leader(&lab)?;
-        let survivor =
-            ["h1", "h2", "h3"].into_iter().find(|h| *h != leader).context("a survivor")?;
-        // The worker on the survivor first proves that it writes, then is told by a file when the cut happens.
-        let marker =
-            std::env::temp_dir().join(format!("holdfast-bench-cut-{}", std::process::id()));
-        let _ = std::fs::remove_file(&marker);
-        let answer = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| lab.worker(survivor, "failover", &["cut", &leader]));
-            std::thread::sleep(Duration::from_secs(2));
-            lab.fail(&leader, "power")?;
-            worker.join().map_err(|_| anyhow::anyhow!("the worker's thread panicked"))?
-        })?;
+        let answer = cut(&lab, &leader)?;
         api.push(number(&answer, "api_s")?);
         etcd.push(number(&answer, "etcd_s")?);
-        if let Ok(seconds) = number(&answer, "coordinator_s") {
-            role.push(seconds);
-        }
-        lab.heal(&leader)?;
-        settle(&lab)?;
     }
     report.ratio(&Metric {
         name: "failover",
-        metric: "first-write-after-leader-power-cut-s",
+        metric: METRICS[0],
         ours: median(&mut api),
         peer: "etcd-put",
         peers: median(&mut etcd),
         limit: 1.5,
-        n: CUTS,
+        n: LEADER_CUTS,
     });
-    if role.is_empty() {
-        // The leader's host was never the coordinator's: cut that one once.
+    let (mut role, mut with_leader) = (Vec::new(), Vec::new());
+    for n in 0..2 * ROLE_CUTS {
         let master = master(&lab)?;
-        let survivor =
-            ["h1", "h2", "h3"].into_iter().find(|h| *h != master).context("a survivor")?;
-        let answer = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| lab.worker(survivor, "failover", &["cut", &master]));
-            std::thread::sleep(Duration::from_secs(2));
-            lab.fail(&master, "power")?;
-            worker.join().map_err(|_| anyhow::anyhow!("the worker's thread panicked"))?
-        })?;
-        role.push(number(&answer, "coordinator_s")?);
+        let both = n % 2 == 1;
+        if both {
+            lab.worker("h1", "failover", &["lead", &master])?;
+        }
+        let seconds = number(&cut(&lab, &master)?, "coordinator_s")?;
+        if both { with_leader.push(seconds) } else { role.push(seconds) }
     }
     let n = role.len();
-    report.absolute("failover", "coordinator-again-s", median(&mut role), COORDINATOR_LIMIT_S, n);
+    report.absolute("failover", METRICS[1], median(&mut role), ROLE_LIMIT_S, n);
+    let worst = role.iter().chain(&with_leader).copied().fold(0.0, f64::max);
+    let n = role.len() + with_leader.len();
+    report.absolute("failover", METRICS[2], worst, ROLE_WORST_S, n);
+    report.note(&format!(
+        "first writes {api:.2?}, on etcd {etcd:.2?}; coordinator again {role:.2?}, with etcd's leader {with_leader:.2?} s"
+    ));
     Ok(())
+}
+
+/// Cuts the power of a host under a survivor's eyes, and makes the pool whole again.
+fn cut(lab: &Lab, victim: &str) -> anyhow::Result<Json> {
+    let survivor = HOSTS.into_iter().find(|h| *h != victim).context("a survivor")?;
+    lab.exec(survivor, &["rm", "-f", READY, CUT])?;
+    let answer = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| lab.worker(survivor, "failover", &["cut", victim]));
+        let deadline = Instant::now() + WATCH;
+        while lab.exec(survivor, &["test", "-e", READY]).is_err() {
+            anyhow::ensure!(Instant::now() < deadline, "the writers did not begin");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        lab.fail(victim, "power")?;
+        let at = lab.noted(victim, "fail power")?;
+        lab.worker(survivor, "failover", &["mark", &at.to_string()])?;
+        worker.join().map_err(|_| anyhow::anyhow!("the worker's thread panicked"))?
+    })?;
+    lab.heal(victim)?;
+    settle(lab)?;
+    Ok(answer)
 }
 
 fn leader(lab: &Lab) -> anyhow::Result<String> {
@@ -89,7 +129,7 @@ fn settle(lab: &Lab) -> anyhow::Result<()> {
         let up = lab.status()?["hosts"]
             .as_array()
             .is_some_and(|hosts| hosts.iter().all(|h| h["state"] == "up"));
-        if up && lab.worker("h1", "failover", &["healthy"]).is_ok() {
+        if up && HOSTS.iter().all(|h| lab.worker(h, "failover", &["healthy"]).is_ok()) {
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < deadline, "the pool was not whole again within 60 s");
@@ -108,38 +148,104 @@ fn endpoints() -> anyhow::Result<Vec<String>> {
 }
 
 pub(crate) fn worker(arguments: &[String]) -> anyhow::Result<Json> {
+    let argument = |n: usize| arguments.get(n).map(String::as_str);
     runtime()?.block_on(async {
-        match arguments.first().map(String::as_str) {
+        match argument(0) {
             Some("leader") => {
                 let mut etcd = bare_etcd(&endpoints()?).await?;
                 let leader = etcd.status().await?.leader();
-                let members = etcd.member_list().await?;
-                let name = members
-                    .members()
-                    .iter()
-                    .find(|m| m.id() == leader)
-                    .map(|m| m.name().to_owned())
-                    .context("the leader is a member")?;
-                // Members are named by their host's uuid.
-                let session = root_session().await?;
-                let host = session.call("host.get_by_uuid", &[name.as_str().into()]).await?;
-                let label = session.call("host.get_name_label", &[host]).await?;
-                Ok(json!({"leader": label.as_str()}))
+                Ok(json!({"leader": host_of(&mut etcd, leader).await?}))
             }
+            Some("lead") => lead(argument(1).context("which host")?).await,
             Some("healthy") => {
-                for url in endpoints()? {
+                let urls = endpoints()?;
+                anyhow::ensure!(urls.len() == HOSTS.len(), "{} members", urls.len());
+                for url in urls {
                     bare_etcd(&[url]).await?.status().await?;
                 }
+                root_session().await?;
                 Ok(json!({}))
             }
-            Some("cut") => cut(arguments.get(1).context("which host")?).await,
+            Some("mark") => {
+                // Whole or not there.
+                let beside = format!("{CUT}.new");
+                std::fs::write(&beside, argument(1).context("when")?)?;
+                std::fs::rename(beside, CUT)?;
+                Ok(json!({}))
+            }
+            Some("cut") => cut_seen(argument(1).context("which host")?).await,
             other => anyhow::bail!("no part {other:?}"),
         }
     })
 }
 
-/// Writes through the API and through bare etcd all the time, and says how long each had no accepted write.
-async fn cut(victim: &str) -> anyhow::Result<Json> {
+/// Name of the host whose member has that id: members are named by their host's uuid.
+async fn host_of(etcd: &mut etcd_client::Client, member: u64) -> anyhow::Result<String> {
+    let members = etcd.member_list().await?;
+    let found = members.members().iter().find(|m| m.id() == member).context("a member")?;
+    let session = root_session().await?;
+    let host = session.call("host.get_by_uuid", &[found.name().into()]).await?;
+    let label = session.call("host.get_name_label", &[host]).await?;
+    label.as_str().map(str::to_owned).context("a host has a label")
+}
+
+/// Hands etcd's leadership to the member of that host.
+async fn lead(host: &str) -> anyhow::Result<Json> {
+    for url in endpoints()? {
+        let mut etcd = bare_etcd(&[url]).await?;
+        let status = etcd.status().await?;
+        let own = status.header().context("an answer has a header")?.member_id();
+        if status.leader() != own {
+            continue;
+        }
+        let members = etcd.member_list().await?;
+        for member in members.members() {
+            if host_of(&mut etcd, member.id()).await? == host && member.id() != own {
+                etcd.move_leader(member.id()).await?;
+            }
+        }
+        return Ok(json!({}));
+    }
+    anyhow::bail!("etcd has no leader")
+}
+
+/// One writer's accepted writes.
+#[derive(Debug, Default)]
+struct Accepted {
+    last: Option<f64>,
+    /// Between two accepted writes, the longest such time that ended after the cut or is the newest.
+    gaps: Vec<(f64, f64)>,
+}
+
+impl Accepted {
+    /// Times shorter than this are the writer's own pace.
+    const WORTH_S: f64 = 0.1;
+
+    fn note(&mut self) {
+        let now = monotonic_s();
+        if let Some(last) = self.last.replace(now)
+            && now - last >= Self::WORTH_S
+        {
+            self.gaps.push((last, now));
+        }
+    }
+
+    /// Seconds from the cut to the first write accepted after it: the end of the longest gap since.
+    fn first_after(&self, cut: f64) -> f64 {
+        self.gaps
+            .iter()
+            .filter(|(_, end)| *end > cut)
+            .max_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)))
+            .map_or(0.0, |(_, end)| end - cut)
+    }
+
+    fn has_written_after(&self, at: f64) -> bool {
+        self.last.is_some_and(|last| last > at)
+    }
+}
+
+/// Writes through the API and through bare etcd all the time, and says how long after the cut each wrote again.
+async fn cut_seen(victim: &str) -> anyhow::Result<Json> {
     let session = root_session().await?;
     let pool = session
         .call("pool.get_all", &[])
@@ -148,86 +254,97 @@ async fn cut(victim: &str) -> anyhow::Result<Json> {
         .and_then(|s| s.opaques().next())
         .context("there is a pool")?;
     let hosts = session.records("host").await?;
-    let victim = hosts
-        .iter()
-        .find(|h| h.get_by_name("name_label").and_then(Value::as_str) == Some(victim))
-        .context("the victim is a host")?;
-    let victim_ref = victim.opaque();
-    let address =
-        victim.get_by_name("address").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let was_master =
-        session.call("pool.get_master", &[Value::Ref(pool)]).await?.as_opaque() == Some(victim_ref);
+    let text = |host: &xenapi::Record, field: &str| {
+        host.get_by_name(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let victim = hosts.iter().find(|h| text(h, "name_label") == victim).context("a host")?;
+    let address = text(victim, "address");
+    let was_master = session.call("pool.get_master", &[Value::Ref(pool)]).await?.as_opaque()
+        == Some(victim.opaque());
     // Survivors only, as a careful client of bare etcd would be set up.
     let survivors: Vec<String> =
         endpoints()?.into_iter().filter(|url| !url.contains(&format!("//{address}:"))).collect();
+    let mut bare = bare_etcd(&survivors).await?;
+    let (by_api, by_etcd) = (RefCell::new(Accepted::default()), RefCell::new(Accepted::default()));
     let api = async {
-        let mut n = 0_u64;
-        longest_gap(async || {
-            n += 1;
-            let text = n.to_string();
-            session
-                .call_within(
-                    "pool.set_name_description",
-                    &[Value::Ref(pool), text.into()],
-                    Duration::from_secs(10),
-                )
-                .await
-                .is_ok()
-        })
-        .await
+        for n in 0_u64.. {
+            let params = [Value::Ref(pool), n.to_string().into()];
+            let limit = Duration::from_secs(10);
+            if session.call_within("pool.set_name_description", &params, limit).await.is_ok() {
+                by_api.borrow_mut().note();
+            }
+            tokio::time::sleep(PACE).await;
+        }
     };
     let etcd = async {
-        let Ok(mut etcd) = bare_etcd(&survivors).await else { return Duration::MAX };
-        longest_gap(async || etcd.put("/bench/cut", "x", None).await.is_ok()).await
-    };
-    let role = async {
-        let session = root_session().await?;
-        let mut since = None;
-        let started = Instant::now();
-        while started.elapsed() < WATCH {
-            let master = session.call("pool.get_master", &[Value::Ref(pool)]).await?;
-            if master.as_opaque() == Some(victim_ref) {
-                since = Some(Instant::now());
-            } else if let Some(last) = since {
-                return Ok::<_, anyhow::Error>(Some((last, Instant::now())));
+        loop {
+            if bare.put("/bench/cut", vec![b'x'; BODY], None).await.is_ok() {
+                by_etcd.borrow_mut().note();
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(PACE).await;
         }
-        Ok(None)
     };
-    let (api, etcd, role) = tokio::join!(api, etcd, role);
-    let role = role?;
-    let mut answer = json!({"api_s": api.as_secs_f64(), "etcd_s": etcd.as_secs_f64()});
-    if was_master && let Some((_, seen)) = role {
-        let _ = std::io::stderr().flush();
-        // The cut comes two seconds after the worker was started (see `run`); the role is counted from there.
-        let begun = CUT_AFTER;
-        let elapsed = seen.duration_since(PROCESS_START.with(|s| *s)).saturating_sub(begun);
-        answer["coordinator_s"] = json!(elapsed.as_secs_f64());
-    }
-    Ok(answer)
-}
-
-thread_local! {
-    static PROCESS_START: Instant = Instant::now();
-}
-/// When `run` cuts the power, after it started the worker.
-const CUT_AFTER: Duration = Duration::from_secs(2);
-/// How long the worker watches.
-const WATCH: Duration = Duration::from_secs(14);
-
-/// The longest time without a success, while trying all the time for [`WATCH`].
-async fn longest_gap(mut attempt: impl AsyncFnMut() -> bool) -> Duration {
-    let started = Instant::now();
-    let mut last = Instant::now();
-    let mut longest = Duration::ZERO;
-    while started.elapsed() < WATCH {
-        if attempt().await {
-            let now = Instant::now();
-            longest = longest.max(now.duration_since(last));
-            last = now;
+    let watch = async {
+        while by_api.borrow().last.is_none() || by_etcd.borrow().last.is_none() {
+            tokio::time::sleep(PACE).await;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::fs::write(READY, "")?;
+        let other = if was_master {
+            Some(coordinator_again(&session, pool, victim.opaque()).await?)
+        } else {
+            None
+        };
+        let cut = loop {
+            match std::fs::read_to_string(Path::new(CUT)) {
+                Ok(text) => break text.trim().parse::<f64>()?,
+                Err(_) => tokio::time::sleep(PACE).await,
+            }
+        };
+        let both = |at: f64| {
+            by_api.borrow().has_written_after(at) && by_etcd.borrow().has_written_after(at)
+        };
+        while !both(cut + AFTER_S) {
+            tokio::time::sleep(PACE).await;
+        }
+        let (api, etcd) = (by_api.borrow().first_after(cut), by_etcd.borrow().first_after(cut));
+        let mut answer = json!({"api_s": api, "etcd_s": etcd});
+        if let Some(at) = other {
+            answer["coordinator_s"] = json!(at - cut);
+        }
+        Ok(answer)
+    };
+    tokio::select! {
+        answer = watch => answer,
+        () = api => anyhow::bail!("the API's writer ended"),
+        () = etcd => anyhow::bail!("etcd's writer ended"),
+        () = tokio::time::sleep(WATCH) => {
+            anyhow::bail!("not every writer wrote again within {} s", WATCH.as_secs())
+        }
     }
-    longest.max(last.elapsed())
+}
+
+/// Pause between two tries of a writer.
+const PACE: Duration = Duration::from_millis(2);
+
+/// When this host names a coordinator that is not `former` and that one has accepted a write: monotonic seconds.
+async fn coordinator_again(
+    session: &client::Session,
+    pool: xenapi::OpaqueRef,
+    former: xenapi::OpaqueRef,
+) -> anyhow::Result<f64> {
+    loop {
+        let master = session.call("pool.get_master", &[Value::Ref(pool)]).await;
+        if let Some(other) = master.ok().and_then(|m| m.as_opaque()).filter(|m| *m != former) {
+            let address = session.call("host.get_address", &[Value::Ref(other)]).await?;
+            let target = address.as_str().and_then(client::Target::parse).context("an address")?;
+            let options = client::Options::new(client::Trust::Insecure);
+            let there = client::Client::new(target, options)?.session(session.token());
+            let params = [Value::Ref(other), "coordinates".into()];
+            if there.call("host.set_name_description", &params).await.is_ok() {
+                return Ok(monotonic_s());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

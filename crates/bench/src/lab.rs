@@ -82,6 +82,18 @@ impl Lab {
         self.control(&["fail", host, kind], &[], Duration::from_secs(60)).map(drop)
     }
 
+    /// When the lab did something to a host, by its own diary: seconds of the monotonic clock, the latest time.
+    pub(crate) fn noted(&self, host: &str, what: &str) -> anyhow::Result<f64> {
+        let text = self.control(&["events", "--output", "json"], &[], Duration::from_secs(30))?;
+        let ms = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|event| event["host"] == host && event["what"] == what)
+            .filter_map(|event| event["ms"].as_f64())
+            .next_back();
+        Ok(ms.with_context(|| format!("the lab's diary has no '{what}' of {host}"))? / 1e3)
+    }
+
     /// Mends it.
     pub(crate) fn heal(&self, host: &str) -> anyhow::Result<()> {
         self.control(&["heal", host], &[], Duration::from_secs(120)).map(drop)

@@ -9,6 +9,8 @@ use serde_json::{Value as Json, json};
 use crate::lab::{Lab, number};
 use crate::report::{Metric, Report, median};
 
+/// What is reported.
+pub(crate) const METRIC: &str = "xe-vm-list-100-ms";
 const COUNT: usize = 100;
 const ROUNDS: usize = 40;
 
@@ -24,7 +26,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     }
     report.ratio(&Metric {
         name: "listing",
-        metric: "xe-vm-list-100-ms",
+        metric: METRIC,
         ours: median(&mut ours),
         peer: "virsh-list",
         peers: median(&mut theirs),

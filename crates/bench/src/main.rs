@@ -4,6 +4,7 @@
 //! compares medians. What needs a host's namespaces runs there as a *worker* (`holdfast-lab exec H -- holdfast-bench
 //! worker NAME`), which prints one JSON object.
 
+mod clock;
 mod failover;
 mod idle;
 mod lab;
@@ -47,26 +48,32 @@ enum Verb {
 }
 
 /// A measurement: it reports its metrics, or fails.
-type Measure = fn(&mut Report) -> anyhow::Result<()>;
+struct Measurement {
+    name: &'static str,
+    /// All that it reports: none is left out silently when it fails.
+    metrics: &'static [&'static str],
+    run: fn(&mut Report) -> anyhow::Result<()>,
+}
+
+const ALL: [Measurement; 6] = [
+    Measurement { name: "records", metrics: &records::METRICS, run: records::run },
+    Measurement { name: "listing", metrics: &[listing::METRIC], run: listing::run },
+    Measurement { name: "idle", metrics: &[idle::METRIC], run: idle::run },
+    Measurement { name: "write", metrics: &[write::METRIC], run: write::run },
+    Measurement { name: "start", metrics: &[start::METRIC], run: start::run },
+    Measurement { name: "failover", metrics: &failover::METRICS, run: failover::run },
+];
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Run { name, output } => {
             let mut report = Report::new(output.as_deref() == Some("json"));
-            let wanted = |n: &str| name.as_deref().is_none_or(|part| n.contains(part));
-            let all: [(&str, Measure); 6] = [
-                ("records", records::run),
-                ("listing", listing::run),
-                ("idle", idle::run),
-                ("write", write::run),
-                ("start", start::run),
-                ("failover", failover::run),
-            ];
-            for (name, measure) in all {
-                if wanted(name)
-                    && let Err(error) = measure(&mut report)
-                {
-                    report.failed(name, &error);
+            let wanted =
+                |m: &&Measurement| name.as_deref().is_none_or(|part| m.name.contains(part));
+            anyhow::ensure!(ALL.iter().any(|m| wanted(&m)), "no measurement of that name");
+            for measurement in ALL.iter().filter(wanted) {
+                if let Err(error) = (measurement.run)(&mut report) {
+                    report.failed(measurement.name, measurement.metrics, &error);
                 }
             }
             report.finish()
@@ -77,7 +84,7 @@ fn main() -> anyhow::Result<()> {
                 "records" => records::worker(&arguments)?,
                 "listing" => listing::worker(&arguments)?,
                 "write" => write::worker()?,
-                "start" => start::worker(&arguments)?,
+                "start" => start::worker()?,
                 "failover" => failover::worker(&arguments)?,
                 "idle" => idle::worker()?,
                 "soak" => soak::worker(&arguments)?,

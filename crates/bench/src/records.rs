@@ -5,21 +5,28 @@ use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use xenapi::{Value, jsonrpc};
 
+use crate::clock::cpu_s;
 use crate::lab::{Lab, daemon_pid, memory_mib, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 
+/// What is reported, in order.
+pub(crate) const METRICS: [&str; 4] = [
+    "get_all_records-json-cpu-s",
+    "get_all_records-xml-cpu-s",
+    "daemon-rss-5000-vms-mib",
+    "daemon-peak-five-calls-mib",
+];
 const VMS: usize = 5000;
 const ROUNDS: usize = 7;
+/// Times that the peak is provoked; the highest counts.
+const PEAKS: usize = 3;
 /// Calls at once for the peak.
 const AT_ONCE: usize = 5;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let lab = Lab::up("records", 1, &[])?;
     let a = lab.worker("h1", "records", &[&VMS.to_string()])?;
-    for (metric, ours, limit) in [
-        ("get_all_records-json-cpu-s", "json_cpu_s", 2.0),
-        ("get_all_records-xml-cpu-s", "xml_cpu_s", 4.0),
-    ] {
+    for (metric, ours, limit) in [(METRICS[0], "json_cpu_s", 2.0), (METRICS[1], "xml_cpu_s", 4.0)] {
         report.ratio(&Metric {
             name: "records",
             metric,
@@ -30,8 +37,8 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
             n: ROUNDS,
         });
     }
-    report.absolute("records", "daemon-rss-5000-vms-mib", number(&a, "rss_mib")?, 64.0, 1);
-    report.absolute("records", "daemon-peak-five-calls-mib", number(&a, "peak_mib")?, 96.0, 1);
+    report.absolute("records", METRICS[2], number(&a, "rss_mib")?, 64.0, 1);
+    report.absolute("records", METRICS[3], number(&a, "peak_mib")?, 96.0, PEAKS);
     report.note(&format!("document {} MB", number(&a, "document_bytes")? / 1e6));
     Ok(())
 }
@@ -78,7 +85,7 @@ pub(crate) fn worker(arguments: &[String]) -> anyhow::Result<Json> {
         let parsed: Json = serde_json::from_slice(&document)?;
         let (mut ours, mut xml, mut serde) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            // One call is shorter than the kernel's clock tick: several at once are divided.
+            // Several calls make one sample: one alone is as short as what disturbs it.
             const CALLS: usize = 5;
             let before = cpu_s(pid)?;
             for _ in 0..CALLS {
@@ -99,35 +106,26 @@ pub(crate) fn worker(arguments: &[String]) -> anyhow::Result<Json> {
             serde.push((cpu_s(own)? - before) / CALLS as f64);
         }
         let rss = memory_mib(pid, "VmRSS")?;
-        // Resets the high-water mark, then five calls at once.
-        std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
-        let threads: Vec<_> = (0..AT_ONCE)
-            .map(|_| {
-                let body = json_body.clone();
-                std::thread::spawn(move || post("/jsonrpc", &body).map(|d| d.len()))
-            })
-            .collect();
-        for thread in threads {
-            thread.join().map_err(|_| anyhow::anyhow!("a caller panicked"))??;
+        let mut peak = 0.0_f64;
+        for _ in 0..PEAKS {
+            // Resets the high-water mark, then five calls at once.
+            std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+            let threads: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    let body = json_body.clone();
+                    std::thread::spawn(move || post("/jsonrpc", &body).map(|d| d.len()))
+                })
+                .collect();
+            for thread in threads {
+                thread.join().map_err(|_| anyhow::anyhow!("a caller panicked"))??;
+            }
+            peak = peak.max(memory_mib(pid, "VmHWM")?);
         }
-        let peak = memory_mib(pid, "VmHWM")?;
         Ok(json!({
             "json_cpu_s": median(&mut ours), "xml_cpu_s": median(&mut xml), "serde_cpu_s": median(&mut serde),
             "rss_mib": rss, "peak_mib": peak, "document_bytes": document.len(),
         }))
     })
-}
-
-/// CPU time of a process in seconds, from the scheduler's nanoseconds of all its threads.
-fn cpu_s(pid: i32) -> anyhow::Result<f64> {
-    let mut total = 0.0;
-    for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = entry?.path().join("schedstat");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let nanos: f64 = text.split_whitespace().next().unwrap_or("0").parse()?;
-        total += nanos / 1e9;
-    }
-    Ok(total)
 }
 
 /// What `path` answers to a bare GET over the host's socket.

@@ -8,6 +8,7 @@ pub(crate) struct Report {
     json: bool,
     lines: Vec<Value>,
     short: usize,
+    said: Vec<String>,
 }
 
 /// One comparison.
@@ -29,13 +30,14 @@ pub(crate) fn print(line: &str) {
 
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, lines: Vec::new(), short: 0 }
+        Self { json, lines: Vec::new(), short: 0, said: Vec::new() }
     }
 
     /// Ours divided by the peer's must not be above the limit.
     pub(crate) fn ratio(&mut self, m: &Metric<'_>) {
         let ratio = if m.peers > 0.0 { m.ours / m.peers } else { f64::INFINITY };
         let ok = ratio <= m.limit;
+        self.said.push(m.metric.to_owned());
         self.line(
             json!({"name": m.name, "metric": m.metric, "ours": m.ours, "peer": m.peer,
                 "peers": m.peers, "ratio": ratio, "limit": m.limit, "n": m.n, "ok": ok}),
@@ -51,6 +53,7 @@ impl Report {
     pub(crate) fn absolute(&mut self, name: &str, metric: &str, ours: f64, limit: f64, n: usize) {
         let ok = ours <= limit;
         let ratio = ours / limit;
+        self.said.push(metric.to_owned());
         self.line(
             json!({"name": name, "metric": metric, "ours": ours, "peer": "limit", "peers": limit,
                 "ratio": ratio, "limit": 1.0, "n": n, "ok": ok}),
@@ -61,20 +64,26 @@ impl Report {
         );
     }
 
-    /// A figure beside the metrics, without a limit.
+    /// Figures beside the last metric, without a limit.
     pub(crate) fn note(&mut self, text: &str) {
         if !self.json {
             print(&format!("# {text}"));
+        } else if let Some(last) = self.lines.last_mut() {
+            last["note"] = json!(text);
         }
     }
 
-    /// A measurement that could not be taken counts as short.
-    pub(crate) fn failed(&mut self, name: &str, error: &anyhow::Error) {
-        self.line(
-            json!({"name": name, "error": format!("{error:#}"), "ok": false}),
-            format!("{name} failed: {error:#}"),
-            false,
-        );
+    /// A measurement that could not be taken: each of its metrics that has no figure counts as short.
+    pub(crate) fn failed(&mut self, name: &str, metrics: &[&str], error: &anyhow::Error) {
+        for metric in metrics {
+            if !self.said.iter().any(|said| said == metric) {
+                self.line(
+                    json!({"name": name, "metric": metric, "error": format!("{error:#}"), "ok": false}),
+                    format!("{name} {metric} failed: {error:#}"),
+                    false,
+                );
+            }
+        }
     }
 
     fn line(&mut self, value: Value, text: String, ok: bool) {

@@ -10,6 +10,8 @@ use xenapi::Value;
 use crate::lab::{Lab, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 
+/// What is reported.
+pub(crate) const METRIC: &str = "VM.start-ms";
 const ROUNDS: usize = 12;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
@@ -17,7 +19,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let a = lab.worker("h1", "start", &[])?;
     report.ratio(&Metric {
         name: "start",
-        metric: "VM.start-ms",
+        metric: METRIC,
         ours: number(&a, "ours_ms")?,
         peer: "virsh-create",
         peers: number(&a, "virsh_ms")?,
@@ -37,7 +39,7 @@ fn xe(arguments: &[&str]) -> anyhow::Result<String> {
         .to_owned())
 }
 
-pub(crate) fn worker(_: &[String]) -> anyhow::Result<Json> {
+pub(crate) fn worker() -> anyhow::Result<Json> {
     let vm = xe(&["vm-install", "template=Other install media", "new-name-label=bench"])?;
     let sr = xe(&["sr-list", "name-label=shared", "--minimal"])?;
     let vdi =
