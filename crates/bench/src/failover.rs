@@ -51,11 +51,18 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let lab = Lab::up("failover", HOSTS.len(), &["--strict-power"])?;
     settle(&lab)?;
     let (mut api, mut etcd) = (Vec::new(), Vec::new());
-    for _ in 0..LEADER_CUTS {
+    for tries in 0.. {
+        if api.len() == LEADER_CUTS {
+            break;
+        }
+        anyhow::ensure!(tries < 2 * LEADER_CUTS, "the leader kept moving away before the cut");
         let leader = leader(&lab)?;
         let answer = cut(&lab, &leader)?;
-        api.push(number(&answer, "api_s")?);
-        etcd.push(number(&answer, "etcd_s")?);
+        // The pool moves the leader off the coordinator's host: such a cut may come too late.
+        if answer["elected"] == true {
+            api.push(number(&answer, "api_s")?);
+            etcd.push(number(&answer, "etcd_s")?);
+        }
     }
     report.ratio(&Metric {
         name: "failover",
@@ -69,17 +76,16 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let (mut role, mut with_leader) = (Vec::new(), Vec::new());
     for n in 0..2 * ROLE_CUTS {
         let master = master(&lab)?;
-        let both = n % 2 == 1;
-        if both {
+        if n % 2 == 1 {
             lab.worker("h1", "failover", &["lead", &master])?;
         }
-        let seconds = number(&cut(&lab, &master)?, "coordinator_s")?;
-        if both { with_leader.push(seconds) } else { role.push(seconds) }
+        let answer = cut(&lab, &master)?;
+        let seconds = number(&answer, "coordinator_s")?;
+        if answer["elected"] == true { with_leader.push(seconds) } else { role.push(seconds) }
     }
-    let n = role.len();
-    report.absolute("failover", METRICS[1], median(&mut role), ROLE_LIMIT_S, n);
-    let worst = role.iter().chain(&with_leader).copied().fold(0.0, f64::max);
-    let n = role.len() + with_leader.len();
+    let mut all = [&role[..], &with_leader].concat();
+    let (n, worst) = (all.len(), all.iter().copied().fold(0.0, f64::max));
+    report.absolute("failover", METRICS[1], median(&mut all), ROLE_LIMIT_S, n);
     report.absolute("failover", METRICS[2], worst, ROLE_WORST_S, n);
     report.note(&format!(
         "first writes {api:.2?}, on etcd {etcd:.2?}; coordinator again {role:.2?}, with etcd's leader {with_leader:.2?} s"
@@ -265,6 +271,8 @@ async fn cut_seen(victim: &str) -> anyhow::Result<Json> {
     let survivors: Vec<String> =
         endpoints()?.into_iter().filter(|url| !url.contains(&format!("//{address}:"))).collect();
     let mut bare = bare_etcd(&survivors).await?;
+    let mut asked = bare.clone();
+    let term = asked.status().await?.raft_term();
     let (by_api, by_etcd) = (RefCell::new(Accepted::default()), RefCell::new(Accepted::default()));
     let api = async {
         for n in 0_u64.. {
@@ -308,7 +316,8 @@ async fn cut_seen(victim: &str) -> anyhow::Result<Json> {
             tokio::time::sleep(PACE).await;
         }
         let (api, etcd) = (by_api.borrow().first_after(cut), by_etcd.borrow().first_after(cut));
-        let mut answer = json!({"api_s": api, "etcd_s": etcd});
+        let elected = asked.status().await?.raft_term() > term;
+        let mut answer = json!({"api_s": api, "etcd_s": etcd, "elected": elected});
         if let Some(at) = other {
             answer["coordinator_s"] = json!(at - cut);
         }

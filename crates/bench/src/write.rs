@@ -15,6 +15,8 @@ use crate::report::{Metric, Report, median};
 /// What is reported.
 pub(crate) const METRIC: &str = "VM.set_name_label-ms";
 const ROUNDS: usize = 500;
+/// Rounds in which a side may have had no answer (an election on a busy machine); they count for neither.
+const LOST_MAX: usize = ROUNDS / 20;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let lab = Lab::up("write", 3, &[])?;
@@ -26,7 +28,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
         peer: "etcd-txn",
         peers: number(&a, "etcd_ms")?,
         limit: 1.5,
-        n: ROUNDS,
+        n: usize::try_from(a["n"].as_u64().context("a count")?)?,
     });
     Ok(())
 }
@@ -68,20 +70,25 @@ pub(crate) fn worker() -> anyhow::Result<Json> {
         let body = vec![b'x'; 512];
         etcd.put("/bench/key", body.clone(), None).await?;
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
-        for n in 0..ROUNDS {
-            let label = format!("Other install media {}", n % 2);
+        for round in 0..ROUNDS {
+            let label = format!("Other install media {}", round % 2);
             let start = Instant::now();
-            session.call("VM.set_name_label", &[Value::Ref(vm), label.into()]).await?;
-            ours.push(start.elapsed().as_secs_f64() * 1e3);
+            let written =
+                session.call("VM.set_name_label", &[Value::Ref(vm), label.into()]).await.is_ok();
+            let took = start.elapsed();
             let txn = Txn::new()
                 .when([Compare::version("/bench/key", CompareOp::Greater, 0)])
                 .and_then([TxnOp::put("/bench/key", body.clone(), None)]);
             let start = Instant::now();
-            etcd.txn(txn).await?;
-            bare.push(start.elapsed().as_secs_f64() * 1e3);
+            if etcd.txn(txn).await.is_ok() && written {
+                bare.push(start.elapsed().as_secs_f64() * 1e3);
+                ours.push(took.as_secs_f64() * 1e3);
+            }
         }
         session.call("VM.set_name_label", &[Value::Ref(vm), "Other install media".into()]).await?;
         etcd.delete("/bench/key", None).await?;
-        Ok(json!({"ours_ms": median(&mut ours), "etcd_ms": median(&mut bare)}))
+        let lost = ROUNDS - ours.len();
+        anyhow::ensure!(lost <= LOST_MAX, "{lost} of {ROUNDS} writes were not answered");
+        Ok(json!({"n": ours.len(), "ours_ms": median(&mut ours), "etcd_ms": median(&mut bare)}))
     })
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::packages::say;
+use crate::packages::{ensure_present, say};
 
 /// Arguments of `cargo xtask lab`.
 #[derive(Debug, clap::Args)]
@@ -83,6 +83,7 @@ pub(crate) fn soak(arguments: &SoakArguments, root: &Path) -> anyhow::Result<()>
 
 /// The program that measures and wears, built together with the product's.
 fn measuring(root: &Path, release: bool) -> anyhow::Result<Command> {
+    ensure_present(false)?;
     let programs = build(root, release)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args(["build", "--bin", "holdfast-bench"]);
