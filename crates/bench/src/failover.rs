@@ -5,7 +5,7 @@
 //! * The coordinator's host goes, half of the times with etcd's leader on it, which is the worst case: a survivor names
 //!   another coordinator *and* that one has accepted a write (B_coord of ha-anchors section 6).
 //!
-//! Hosts lose what they did not sync (`--strict-power`). The worker runs on a survivor; files in that host's `/tmp` tell the
+//! Hosts lose what they did not sync, as labs have it. The worker runs on a survivor; files in that host's `/tmp` tell the
 //! runner that it writes, and the worker when the cut was.
 
 use std::cell::RefCell;
@@ -48,7 +48,7 @@ const AFTER_S: f64 = 1.0;
 const BODY: usize = 2048;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("failover", HOSTS.len(), &["--strict-power"])?;
+    let lab = Lab::up("failover", HOSTS.len(), &[])?;
     settle(&lab)?;
     let (mut api, mut etcd) = (Vec::new(), Vec::new());
     for tries in 0.. {

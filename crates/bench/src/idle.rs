@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::lab::{Lab, daemon_pid, memory_mib, number, pids_of};
+use crate::lab::{Lab, PLAIN, daemon_pid, memory_mib, number, pids_of};
 use crate::report::Report;
 
 /// What is reported.
@@ -15,7 +15,7 @@ const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 const REST: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("idle", HOSTS.len(), &[])?;
+    let lab = Lab::up("idle", HOSTS.len(), &PLAIN)?;
     std::thread::sleep(REST);
     let mut most = (0.0_f64, String::new());
     for host in HOSTS {

@@ -7,6 +7,10 @@ use anyhow::Context as _;
 use host::exec::Command;
 use serde_json::Value;
 
+/// For a lab whose power is not cut: state lies on the machine's file system, without the layer that forgets what was not
+/// synced, as on a real host.
+pub(crate) const PLAIN: [&str; 1] = ["--lenient-power"];
+
 /// A running lab.
 #[derive(Debug)]
 pub(crate) struct Lab {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use host::exec::Command;
 use serde_json::{Value as Json, json};
 
-use crate::lab::{Lab, number};
+use crate::lab::{Lab, PLAIN, number};
 use crate::report::{Metric, Report, median};
 
 /// What is reported.
@@ -16,7 +16,7 @@ const ROUNDS: usize = 40;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     // Two hosts, each a pool of its own, so each with a libvirt of its own: VMs on one, domains on the other.
-    let lab = Lab::up("listing", 2, &["--no-pool"])?;
+    let lab = Lab::up("listing", 2, &[PLAIN[0], "--no-pool"])?;
     lab.worker("h1", "listing", &["make-vms"])?;
     lab.worker("h2", "listing", &["define"])?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

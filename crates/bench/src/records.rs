@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use xenapi::{Value, jsonrpc};
 
 use crate::clock::cpu_s;
-use crate::lab::{Lab, daemon_pid, memory_mib, number, root_session, runtime};
+use crate::lab::{Lab, PLAIN, daemon_pid, memory_mib, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 
 /// What is reported, in order.
@@ -24,7 +24,7 @@ const PEAKS: usize = 3;
 const AT_ONCE: usize = 5;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("records", 1, &[])?;
+    let lab = Lab::up("records", 1, &PLAIN)?;
     let a = lab.worker("h1", "records", &[&VMS.to_string()])?;
     for (metric, ours, limit) in [(METRICS[0], "json_cpu_s", 2.0), (METRICS[1], "xml_cpu_s", 4.0)] {
         report.ratio(&Metric {

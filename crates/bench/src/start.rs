@@ -7,7 +7,7 @@ use host::exec::Command;
 use serde_json::{Value as Json, json};
 use xenapi::Value;
 
-use crate::lab::{Lab, number, root_session, runtime};
+use crate::lab::{Lab, PLAIN, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 
 /// What is reported.
@@ -17,7 +17,7 @@ const ROUNDS: usize = 12;
 const REST: Duration = Duration::from_millis(400);
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("start", 3, &[])?;
+    let lab = Lab::up("start", 3, &PLAIN)?;
     let a = lab.worker("h1", "start", &[])?;
     report.ratio(&Metric {
         name: "start",

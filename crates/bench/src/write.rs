@@ -9,7 +9,7 @@ use etcd_client::{
 use serde_json::{Value as Json, json};
 use xenapi::Value;
 
-use crate::lab::{Lab, number, root_session, runtime};
+use crate::lab::{Lab, PLAIN, number, root_session, runtime};
 use crate::report::{Metric, Report, median};
 
 /// What is reported.
@@ -19,7 +19,7 @@ const ROUNDS: usize = 500;
 const LOST_MAX: usize = ROUNDS / 20;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::up("write", 3, &[])?;
+    let lab = Lab::up("write", 3, &PLAIN)?;
     let a = lab.worker("h1", "write", &[])?;
     report.ratio(&Metric {
         name: "write",
