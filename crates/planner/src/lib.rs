@@ -9,12 +9,15 @@
 //! * [`placement`]: where a VM may run.
 //! * [`disk_locks`]: who may have a VDI open.
 //! * [`adoption`]: what to make of a guest that is found or missed on a host.
+//! * [`diagnosis`]: what is true, who says so, what is safe and what to do; [`readiness`]: which failure would be survived.
 
 pub mod adoption;
 pub mod device_ops;
+pub mod diagnosis;
 pub mod disk_locks;
 pub mod migration;
 pub mod placement;
+pub mod readiness;
 pub mod refusal;
 pub mod vm_ops;
 
