@@ -72,6 +72,13 @@ fn temporary_beside(path: &Path) -> Result<PathBuf> {
     Ok(parent(path)?.join(format!(".tmp-{}-{moment}-{number}", std::process::id())))
 }
 
+/// Writes a file that only its owner may read; not flushed, not atomic.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.and_then(|mut file| file.write_all(bytes)).map_err(Error::io("write", path))
+}
+
 /// Space of a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {

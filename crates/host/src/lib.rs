@@ -2,10 +2,11 @@
 //!
 //! Not a driver and no policy: nothing here knows of pools, records or repositories. Invariants: every process that
 //! Holdfast starts is started by [`exec`]; everything that can wait has a limit; the default build has no async
-//! runtime (`holdfast-had` depends on that; the features `tokio` and `pam` add the rest). Unsafe code lives in `sys/`.
+//! runtime (`holdfast-had` depends on that; the features `tokio`, `pam` and `stacks` add the rest). Unsafe code lives in `sys/`.
 //!
 //! Next: [`exec`], [`proc`] (who runs), [`boot`] (which boot, boot-time clock), [`fs`] (durable files, locks, space),
-//! [`facts`] (memory, processors), [`network`] (bridges and interfaces).
+//! [`facts`] (memory, processors), [`network`] (bridges and interfaces), [`ping`] (does a machine answer), `stack` (what a
+//! thread of ours is doing).
 
 pub mod boot;
 mod error;
@@ -17,7 +18,10 @@ pub mod had;
 pub mod network;
 #[cfg(feature = "pam")]
 pub mod pam;
+pub mod ping;
 pub mod proc;
+#[cfg(feature = "stacks")]
+pub mod stack;
 mod sys;
 
 pub use error::{Error, Result};

@@ -187,6 +187,17 @@ pub fn openers(files: &BTreeSet<FileId>) -> Result<Vec<(i32, FileId)>> {
     Ok(found)
 }
 
+/// Limits this process for good: it is killed after so many seconds of processor time, and gets no memory beyond so many
+/// bytes of address space. For probes, before they touch what they probe.
+pub fn limit_this_process(processor_s: u64, memory_bytes: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    for (resource, most) in [(Resource::Cpu, processor_s), (Resource::As, memory_bytes)] {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        setrlimit(resource, limit).map_err(Error::errno("limit", "this process"))?;
+    }
+    Ok(())
+}
+
 /// Keeps this process's resident memory near what it uses. glibc raises the size from which blocks go back to the kernel
 /// to that of the largest one ever freed, and gives every thread an arena: after a few bodies of some MiB a daemon keeps
 /// tens of MiB in holes. Call it before threads start.

@@ -8,6 +8,8 @@
 pub(crate) mod frames;
 #[cfg(feature = "pam")]
 pub(crate) mod pam;
+#[cfg(feature = "stacks")]
+pub(crate) mod stack;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
