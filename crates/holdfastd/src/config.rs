@@ -25,6 +25,9 @@ pub struct Config {
     /// How the database process is run.
     #[serde(default)]
     pub etcd: EtcdSection,
+    /// How often a start may fail.
+    #[serde(default)]
+    pub start: StartSection,
 }
 
 /// Who this host is.
@@ -119,6 +122,20 @@ pub struct EtcdSection {
 impl Default for EtcdSection {
     fn default() -> Self {
         Self { binary: PathBuf::from("/usr/bin/etcd"), client_port: 2379, peer_port: 2380 }
+    }
+}
+
+/// How often a start may fail.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StartSection {
+    /// After so many failed starts in a row the daemon comes up in safe mode (S0-4); 0: never.
+    pub safe_mode_after: u32,
+}
+
+impl Default for StartSection {
+    fn default() -> Self {
+        Self { safe_mode_after: 3 }
     }
 }
 

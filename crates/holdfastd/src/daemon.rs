@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use driver_api::hypervisor::Hypervisor;
+use planner::diagnosis::facts::SafeMode;
 use pooldb::{CommitError, Revision, Txn};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -76,6 +77,14 @@ pub struct Daemon {
     pub peers: crate::reconcilers::peers::Peers,
     /// Whether this host coordinates.
     pub role: crate::reconcilers::coordinator::RoleHeld,
+    /// Parts of this daemon that stall.
+    pub workers: crate::workers::Workers,
+    /// Devices of this host.
+    pub inventory: crate::probes::Inventory,
+    /// What this host knows to be true.
+    pub truth: crate::truth::Truth,
+    safe_mode: OnceLock<SafeMode>,
+    persisting: tokio::sync::Mutex<Option<pooldb::replica::persist::Persisting>>,
 }
 
 impl Daemon {
@@ -107,6 +116,11 @@ impl Daemon {
             tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
             role: crate::reconcilers::coordinator::RoleHeld::default(),
+            workers: crate::workers::Workers::default(),
+            inventory: crate::probes::Inventory::default(),
+            truth: crate::truth::Truth::default(),
+            safe_mode: OnceLock::new(),
+            persisting: tokio::sync::Mutex::default(),
         })
     }
 
@@ -348,6 +362,36 @@ impl Daemon {
     /// Whether this daemon is wrong in that way.
     pub(crate) fn is_mutant(&self, mutant: Mutant) -> bool {
         self.mutant() == Some(mutant)
+    }
+
+    /// From now on the replica is written to its file, until the daemon ends.
+    pub async fn persist(&self, persisting: pooldb::replica::persist::Persisting) {
+        *self.persisting.lock().await = Some(persisting);
+    }
+
+    /// Writes what the replica knows now to its file, before a planned end.
+    pub async fn flush(&self) {
+        const LIMIT: Duration = Duration::from_secs(1);
+        if let Some(persisting) = &mut *self.persisting.lock().await
+            && !persisting.flush(LIMIT).await
+        {
+            tracing::warn!("the replica's file lacks the newest changes");
+        }
+    }
+
+    /// Why this daemon runs in safe mode, if it does.
+    pub fn safe_mode(&self) -> Option<&SafeMode> {
+        self.safe_mode.get()
+    }
+
+    /// Says that this run is a safe one; before anything is started, once.
+    pub fn set_safe_mode(&self, mode: SafeMode) {
+        let _ = self.safe_mode.set(mode);
+    }
+
+    /// The daemon has been told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Ends when the daemon stops.

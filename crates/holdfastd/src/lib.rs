@@ -6,13 +6,15 @@
 //! events <── replica <── pool database <────────────────────────────────────────────────────┘
 //! ```
 //! Rooms: [`http`], [`api`], [`app`], [`sagas`], [`edits`] (the one commit loop), [`projection`] (records as clients see
-//! them), [`events`], [`tasks`]; [`first_start`], [`identity`], [`pki`], [`config`] for the host itself. `main` opens the
+//! them), [`events`], [`tasks`]; [`first_start`], [`identity`], [`pki`], [`config`] for the host itself; [`starts`], [`workers`], [`probes`],
+//! [`truth`] for a daemon that stays up and says what is true. `main` opens the
 //! real doors; the simulator builds the same [`Daemon`] with fakes.
 
 pub mod api;
 pub mod app;
 pub mod audit;
 pub mod backend;
+pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod daemon;
@@ -29,14 +31,19 @@ pub mod leaving;
 pub mod mutants;
 pub mod networks;
 pub mod pki;
+pub mod probes;
 pub mod projection;
 pub mod reconcilers;
 pub mod records;
 pub mod sagas;
 pub mod start;
+pub mod starts;
 pub mod streams;
 pub mod tasks;
+mod test_doors;
+pub mod truth;
 pub mod voter_unit;
+pub mod workers;
 
 use std::time::Duration;
 

@@ -22,6 +22,15 @@ struct Arguments {
 enum Verb {
     /// Supervise this host's database process (a unit of its own).
     EtcdUnit,
+    /// Write what support needs to a file, without secrets; also works while the daemon is dead.
+    Bundle {
+        /// The file: `.tar`, or `.tar.gz` to have it compressed. One that exists is not overwritten.
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Look at one device or list them, apart from the daemon and bounded; prints JSON.
+    #[command(hide = true)]
+    Probe(holdfastd::probes::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -29,10 +38,17 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).json().with_writer(std::io::stderr).init();
+    if let Some(Verb::Probe(what)) = &arguments.verb {
+        return holdfastd::probes::in_child(what);
+    }
     let config = Config::read(&arguments.config)?;
     if let Some(Verb::EtcdUnit) = arguments.verb {
         return holdfastd::etcd_unit::run(&config.etcd_dir());
     }
+    if let Some(Verb::Bundle { output }) = &arguments.verb {
+        return holdfastd::bundle::write(&config, output);
+    }
+    let safe = holdfastd::starts::begin(&config);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
@@ -43,7 +59,16 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("the runtime")?;
     let result = runtime.block_on(async {
-        let daemon = holdfastd::start::open(config).await?;
+        let daemon = match holdfastd::start::open(config).await {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                holdfastd::starts::failed(&format!("{error:#}"));
+                return Err(error);
+            }
+        };
+        if let Some(mode) = safe {
+            daemon.set_safe_mode(mode);
+        }
         let stopping = daemon.clone();
         tokio::spawn(async move {
             let mut term =
@@ -57,7 +82,11 @@ fn main() -> anyhow::Result<()> {
             stopping.stop();
             std::io::Result::Ok(())
         });
-        holdfastd::start::run(daemon).await
+        let ran = holdfastd::start::run(daemon).await;
+        if let Err(error) = &ran {
+            holdfastd::starts::failed(&format!("{error:#}"));
+        }
+        ran
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result

@@ -5,6 +5,9 @@
 //! 2. The database is opened: embedded, or etcd with the persisted replica standing in while there is no quorum.
 //! 3. An empty embedded database gets the first commit.
 //! 4. The host's certificate exists, or is made from the CA in the database.
+//!
+//! Each part runs under its name, so that a start that fails says which part it was; after too many of them the next one
+//! is a safe one ([`crate::starts`]).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +26,8 @@ use crate::first_start::{self, Machine, meta_key};
 use crate::identity::{Home, Identity};
 use crate::pki::{self, HostKey, PoolCa, PoolKey, Secret, Tls};
 use crate::records::{PoolMeta, decode};
-use crate::{Store, founding, joining, leaving, random_uuid};
+use crate::starts::part;
+use crate::{Store, founding, joining, leaving, random_uuid, reconcilers, starts, workers};
 
 /// Longest wait for a database with quorum before the daemon serves what its own replica knows.
 const QUORUM_WAIT: Duration = Duration::from_secs(3);
@@ -56,13 +60,18 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
             identity
         }
     };
-    leaving::settle(&config, &identity)?;
-    let mut identity = joining::settle(&config, identity).await?;
+    let mut identity = part(&config, "membership", async {
+        leaving::settle(&config, &identity)?;
+        joining::settle(&config, identity).await
+    })
+    .await?;
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
     let boot_id = host::boot::boot_id().context("this boot's id")?;
-    let backend = open_database(&config, &mut identity).await?;
-    let (replica, _persisting) =
-        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")?;
+    let backend = part(&config, "database", open_database(&config, &mut identity)).await?;
+    let (replica, persisting) = part(&config, "replica", async {
+        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")
+    })
+    .await?;
     let store = Store::new(backend.db(), replica);
     let fresh = store.read_linearizable(QUORUM_WAIT).await;
     if let Err(error) = &fresh {
@@ -82,10 +91,14 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     if identity.home == Home::Embedded && store.view().get(&meta_key()).is_none() {
         make_pool(&config, &identity, &pool_key, &drivers, &store).await?;
     }
-    make_certificate(&config, &identity, &pool_key, &store)?;
-    let tls = Tls::load(&config.tls_dir()).context("this host's certificate")?;
+    let tls = part(&config, "certificate", async {
+        make_certificate(&config, &identity, &pool_key, &store)?;
+        Tls::load(&config.tls_dir()).context("this host's certificate")
+    })
+    .await?;
     let daemon = Daemon::new(config, identity, boot_id, pool_key, tls, store, doors);
     daemon.set_backend(backend);
+    daemon.persist(persisting).await;
     Ok(daemon)
 }
 
@@ -217,20 +230,34 @@ pub fn pool_ca(view: &crate::View, key: &PoolKey) -> anyhow::Result<PoolCa> {
 pub async fn run(daemon: Arc<Daemon>) -> anyhow::Result<()> {
     let config = daemon.config();
     let listeners = crate::http::bind(config.api.listen, &config.api.socket).await?;
-    // Before sagas are taken up: what a former run left is compared with what is (design.md section 5.7).
-    crate::reconcilers::guests::first_pass(&daemon).await;
-    match crate::tasks::fail_orphans(&daemon).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "tasks of a former run of this daemon were failed"),
-        Err(error) => tracing::warn!(%error, "tasks of a former run of this daemon stay pending"),
+    let safe = daemon.safe_mode().is_some();
+    if let Some(mode) = daemon.safe_mode() {
+        tracing::error!(
+            part = mode.part,
+            why = mode.why,
+            off = mode.off.join(", "),
+            "safe mode: too many starts have failed; it reads, dumps and exports, and starts nothing"
+        );
+    } else {
+        // Before sagas are taken up: what a former run left is compared with what is (design.md section 5.7).
+        part(config, "guests", reconcilers::guests::first_pass(&daemon)).await;
+        match part(config, "tasks", crate::tasks::fail_orphans(&daemon)).await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(count, "tasks of a former run of this daemon were failed");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "tasks of a former run of this daemon stay pending");
+            }
+        }
     }
-    let mut loops = tokio::task::JoinSet::new();
-    loops.spawn(crate::sagas::follow(daemon.clone()));
-    loops.spawn(crate::http::serve(daemon.clone(), listeners));
-    for reconciler in crate::reconcilers::all(&daemon) {
-        loops.spawn(reconciler);
-    }
-    tracing::info!(host = %daemon.host(), listen = %daemon.config().api.listen, "ready");
-    while loops.join_next().await.is_some() {}
+    let chosen = reconcilers::ALL.iter().filter(|w| !safe || w.in_safe_mode).copied().collect();
+    let watchdog = workers::start(&daemon, chosen);
+    starts::ready(config, safe);
+    tracing::info!(host = %daemon.host(), listen = %config.api.listen, "ready");
+    crate::http::serve(daemon.clone(), listeners).await;
+    // The workers were told to stop too; their watchdog waits for them, bounded.
+    let _ = tokio::task::spawn_blocking(move || watchdog.join()).await;
+    daemon.flush().await;
     Ok(())
 }

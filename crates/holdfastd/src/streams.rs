@@ -1,6 +1,8 @@
 //! HTTP requests that are not calls: the page, health, consoles, transfers.
 
 mod console;
+mod health;
+mod system_status;
 
 use std::sync::Arc;
 
@@ -23,13 +25,10 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/health") => {
-            if daemon.is_without_quorum() {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "no quorum\n")
-            } else {
-                plain(StatusCode::OK, "ok\n")
-            }
-        }
+        (&Method::GET, "/health") => health::health(&daemon, false),
+        (&Method::GET, "/health/pool") => health::health(&daemon, true),
+        (&Method::GET, "/metrics") => health::metrics(&daemon),
+        (&Method::GET, "/system-status") => system_status::answer(&daemon, &peer, &request).await,
         // For support and long tests on the host itself: what contradicts itself in the database, as JSON.
         (&Method::GET, "/audit") if peer.is_local_root() => {
             let found = crate::audit::audit(&daemon.view().await);

@@ -28,6 +28,7 @@ pub(super) async fn call(
         "list_methods" => {
             return Ok(Value::Set(api::method_names().into_iter().map(Value::word).collect()));
         }
+        "holdfast_diagnose" => return crate::truth::diagnose_host(daemon, call).await,
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
         "local_assert_healthy" => {
             return if daemon.is_without_quorum() {

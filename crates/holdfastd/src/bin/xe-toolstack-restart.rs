@@ -5,7 +5,8 @@
 //!   else ──> SIGTERM, SIGKILL if it will not end ─────────┴─> whoever keeps the daemon starts it ──> wait until it answers
 //! ```
 //! Guests, `holdfast-had` and the database's unit are left alone: none of them needs the daemon. Asks the daemon for nothing,
-//! so it works while the daemon hangs or is down. Not here: why the daemon was ill; its log says.
+//! so it works while the daemon hangs or is down. A person asks for this after removing a cause, so the count of failed starts
+//! is forgotten and the next start is no safe one (S0-4). Not here: why the daemon was ill; `xe host-diagnose` says.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -41,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let config = Config::read(&arguments.config)?;
     say("Executing xe-toolstack-restart")?;
+    let _ = std::fs::remove_file(config.paths.state.join(holdfastd::starts::FILE));
     if Path::new("/run/systemd/system").exists() {
         let systemctl = host::exec::Command::new("systemctl").args(["restart", UNIT]);
         systemctl.limit(TERMINATE + KILL + ANSWER).check().context("restarting the unit")?;
@@ -62,10 +64,19 @@ fn daemons(config: &Path) -> anyhow::Result<Vec<Process>> {
         let [program, arguments @ ..] = argv else { return false };
         let own = Path::new(program).file_name().is_some_and(|name| name == "holdfastd");
         let of = arguments.iter().skip_while(|a| *a != "--config").nth(1);
-        own && !arguments.iter().any(|a| a == "etcd-unit")
+        let other = ["etcd-unit", "probe", "bundle"];
+        own && !arguments.iter().any(|a| other.contains(&a.as_str()))
             && Path::new(of.map_or(CONFIG, String::as_str)) == config
     });
-    found.context("looking for the daemon")
+    let mut found = found.context("looking for the daemon")?;
+    // Daemons of hosts in namespaces of their own on this machine are other hosts.
+    found.retain(|p| mounts_of(&p.id.pid.to_string()) == mounts_of("self"));
+    Ok(found)
+}
+
+/// The mount namespace of a process.
+fn mounts_of(process: &str) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok()
 }
 
 /// Waits until the daemon answers on its socket.

@@ -10,6 +10,8 @@
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
 //! | [`voters`] | where the coordinator is | the voter table, the place of etcd's leader |
+//!
+//! Each is a [`Worker`]: on a thread of its own, watched, started again when it stalls ([`crate::workers`]).
 
 pub mod coordinator;
 pub mod guests;
@@ -22,21 +24,33 @@ pub mod voters;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Daemon;
+use crate::workers::Worker;
+use crate::{Daemon, probes, sagas, truth};
 
 /// A loop that ends when the daemon stops.
 pub type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// All loops of this daemon.
-pub fn all(daemon: &Arc<Daemon>) -> Vec<Loop> {
-    vec![
-        Box::pin(guests::run(daemon.clone())),
-        Box::pin(vm_documents::run(daemon.clone())),
-        Box::pin(this_host::run(daemon.clone())),
-        Box::pin(coordinator::run(daemon.clone())),
-        Box::pin(peers::run(daemon.clone())),
-        Box::pin(members::run(daemon.clone())),
-        Box::pin(voters::run(daemon.clone())),
-    ]
+/// A loop that runs unless the daemon is in safe mode, and does something at least every few minutes.
+const fn normal(name: &'static str, make: fn(Arc<Daemon>) -> Loop) -> Worker {
+    Worker { name, make, in_safe_mode: false, at_least_every: Some(QUIET) }
 }
+
+/// Longest quiet of a loop; each has a timer of at most a minute.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// All loops of this daemon.
+pub const ALL: &[Worker] = &[
+    // Ends only with the daemon and waits for changes alone.
+    Worker { at_least_every: None, ..normal("sagas", |d| Box::pin(sagas::follow(d))) },
+    normal("guests", |d| Box::pin(guests::run(d))),
+    Worker { at_least_every: None, ..normal("documents", |d| Box::pin(vm_documents::run(d))) },
+    normal("this-host", |d| Box::pin(this_host::run(d))),
+    normal("coordinator", |d| Box::pin(coordinator::run(d))),
+    Worker { in_safe_mode: true, ..normal("peers", |d| Box::pin(peers::run(d))) },
+    normal("members", |d| Box::pin(members::run(d))),
+    normal("voters", |d| Box::pin(voters::run(d))),
+    Worker { at_least_every: None, ..normal("probes", |d| Box::pin(probes::run(d))) },
+    Worker { in_safe_mode: true, ..normal("truth", |d| Box::pin(truth::run(d))) },
+];

@@ -35,6 +35,37 @@ pub struct Peer {
     /// It has been silent for too long.
     pub suspected: bool,
     counter: u64,
+    /// Of the latest signs of life: how many were sent, as their counters say, and how many arrived.
+    sent: u32,
+    arrived: u32,
+}
+
+/// Signs of life that make a measure of loss: twenty seconds of them.
+const MEASURED: u32 = 40;
+
+impl Peer {
+    /// Share of the latest signs of life that did not arrive, percent; 0 while too few were sent to tell.
+    pub fn lost_percent(&self) -> u8 {
+        if self.sent < MEASURED / 2 {
+            return 0;
+        }
+        let lost = self.sent.saturating_sub(self.arrived);
+        u8::try_from(lost * 100 / self.sent).unwrap_or(100)
+    }
+
+    fn count(&mut self, counter: u64) {
+        match counter.checked_sub(self.counter).map(u32::try_from) {
+            // A new run of that daemon, or a silence: nothing is known of what was sent meanwhile.
+            Some(Ok(gap)) if gap <= 8 && self.counter > 0 => {
+                self.sent += gap;
+                self.arrived += 1;
+            }
+            _ => (self.sent, self.arrived) = (0, 0),
+        }
+        if self.sent >= MEASURED {
+            (self.sent, self.arrived) = (self.sent / 2, self.arrived.div_ceil(2));
+        }
+    }
 }
 
 /// The other hosts as this one hears them.
@@ -64,6 +95,7 @@ impl Peers {
             return None;
         }
         let silence = now.duration_since(peer.heard);
+        peer.count(counter);
         peer.counter = counter;
         peer.heard = now;
         std::mem::take(&mut peer.suspected).then_some(silence)
@@ -74,7 +106,13 @@ impl Peers {
         let mut peers = self.lock();
         peers.retain(|host, _| members.contains(host));
         for host in members {
-            peers.entry(*host).or_insert(Peer { heard: now, suspected: false, counter: 0 });
+            peers.entry(*host).or_insert(Peer {
+                heard: now,
+                suspected: false,
+                counter: 0,
+                sent: 0,
+                arrived: 0,
+            });
         }
         let mut fresh = Vec::new();
         for (host, peer) in peers.iter_mut() {
@@ -204,5 +242,24 @@ mod tests {
         // An old datagram sent again keeps nobody alive.
         peers.heard(b, 5, late + SUSPECT_AFTER);
         assert_eq!(peers.judge(&[b], late + SUSPECT_AFTER), [(b, SUSPECT_AFTER)]);
+    }
+
+    #[test]
+    fn lost_signs_of_life_are_measured_and_a_new_run_begins_anew() {
+        let peers = Peers::default();
+        let a = Uuid::from_u128(1);
+        let now = Instant::now();
+        peers.judge(&[a], now);
+        let lost = || peers.all()[&a].lost_percent();
+        for counter in 1..=60 {
+            peers.heard(a, counter, now);
+        }
+        assert_eq!(lost(), 0);
+        for counter in (61..=180).filter(|c| c % 3 != 0) {
+            peers.heard(a, counter, now);
+        }
+        assert!((25..=40).contains(&lost()), "{}", lost());
+        peers.heard(a, 1 << 40, now);
+        assert_eq!(lost(), 0);
     }
 }

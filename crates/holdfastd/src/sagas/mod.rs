@@ -227,6 +227,23 @@ pub struct Plan<'a> {
     pub change: Change,
 }
 
+/// A host whose daemon runs in safe mode works on nothing: its callers are told at once instead of waiting (S0-4).
+fn refuse_in_safe_mode(daemon: &Daemon, owner: Uuid) -> Result<(), CommitError> {
+    let view = daemon.store().view();
+    let own = (owner == daemon.host()).then(|| daemon.safe_mode()).flatten();
+    let why = own.map(|mode| format!("{}: {}", mode.part, mode.why)).or_else(|| {
+        let host = view.record("host", owner)?;
+        crate::app::map_text(host, "other_config", crate::truth::SAFE_MODE).map(str::to_owned)
+    });
+    let Some(why) = why else { return Ok(()) };
+    let label = view.record("host", owner).map(|h| crate::app::text(h, "name_label").to_owned());
+    Err(CommitError::Invalid(format!(
+        "host '{}' ({owner}) runs in safe mode ({why}) and starts no operation; remove the cause, then run \
+         xe-toolstack-restart there",
+        label.unwrap_or_default()
+    )))
+}
+
 /// Commits the saga and its task, and starts it if this host owns it. Returns its id.
 ///
 /// # Errors
@@ -238,6 +255,7 @@ pub async fn begin(
     plan: Plan<'_>,
 ) -> Result<Uuid, CommitError> {
     let Plan { kind, owner, label, busy, args, mut change } = plan;
+    refuse_in_safe_mode(daemon, owner)?;
     let def = definitions().get(kind).expect("a plan names a saga that exists");
     let id = random_uuid();
     let sync = task.is_none();

@@ -31,6 +31,8 @@ pub(super) async fn call(
         "holdfast_join" => accept::accept(daemon, call).await,
         "eject" => eject::eject(daemon, call).await,
         "designate_new_master" => designate(daemon, call).await,
+        "holdfast_readiness" => crate::truth::readiness(daemon).await,
+        "holdfast_status" => crate::truth::status(daemon).await,
         "sync_database" => {
             daemon
                 .store()
