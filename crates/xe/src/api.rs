@@ -44,6 +44,11 @@ pub trait Api {
             .collect())
     }
 
+    /// The first server asked is this machine's own daemon.
+    fn is_this_host(&self) -> bool {
+        false
+    }
+
     /// The reference of the session itself, for `session.get_this_host` and the like.
     fn session(&mut self) -> Result<String, CallError>;
 

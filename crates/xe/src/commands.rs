@@ -13,6 +13,7 @@ mod migrate;
 mod select;
 mod snapshot;
 mod storage;
+mod truth;
 mod vm;
 mod vm_disks;
 
@@ -34,6 +35,7 @@ const FUNCTIONS: &[&[(&str, Run)]] = &[
     migrate::COMMANDS,
     snapshot::COMMANDS,
     storage::COMMANDS,
+    truth::COMMANDS,
     vm::COMMANDS,
     vm_disks::COMMANDS,
 ];

@@ -13,6 +13,7 @@ mod command_line;
 mod commands;
 mod complete;
 mod context;
+mod dead;
 mod dispatch;
 mod explain;
 mod failure;

@@ -31,6 +31,8 @@ const QUICK_CONNECT: Duration = Duration::from_millis(800);
 const IDLE: Duration = Duration::from_secs(3);
 /// Longest wait for the answer to a read: the server promises 30 s (design section 8), plus the way.
 const READ_TIMEOUT: Duration = Duration::from_secs(35);
+/// Longest wait for what is true: the server bounds each of its own questions to a few seconds.
+const TRUTH_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait for anything else: giving up leaves it unknown whether it was done, so the server decides first.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(150);
 
@@ -361,7 +363,11 @@ impl Transport {
         message: &[u8],
         start: Instant,
     ) -> Result<Vec<u8>, Wire> {
-        let limit = self.left(if is_read(method) { READ_TIMEOUT } else { WRITE_TIMEOUT });
+        let limit = self.left(match method {
+            _ if is_truth(method) => TRUTH_TIMEOUT,
+            _ if is_read(method) => READ_TIMEOUT,
+            _ => WRITE_TIMEOUT,
+        });
         let Some(mut connection) = self.connection.take() else { return Err(Wire::Closed) };
         let wait = Waits {
             method,
@@ -383,7 +389,12 @@ impl Transport {
 /// Reading a class, a field, an event: safe to ask twice.
 fn is_read(method: &str) -> bool {
     let name = method.rsplit('.').next().unwrap_or(method);
-    name.starts_with("get_") || method == "event.from"
+    name.starts_with("get_") || method == "event.from" || is_truth(method)
+}
+
+/// Asking what is true; a daemon that does not say so in time is itself the answer.
+fn is_truth(method: &str) -> bool {
+    matches!(method, "pool.holdfast_status" | "pool.holdfast_readiness" | "host.holdfast_diagnose")
 }
 
 enum OpenError {
@@ -472,6 +483,10 @@ impl Api for Transport {
 
     fn session(&mut self) -> Result<String, CallError> {
         self.session_param()
+    }
+
+    fn is_this_host(&self) -> bool {
+        matches!(self.servers.first(), Some(Server::Local(_)))
     }
 
     fn download(
