@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use planner::diagnosis::facts::SafeMode;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::test_doors;
 
@@ -124,7 +125,7 @@ fn note(why: &str) {
     let part = PART.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((path, starts)) = &*place {
-        let at = time::OffsetDateTime::now_utc().unix_timestamp();
+        let at = SystemClock.unix_seconds();
         write(path, &Starts { part, why: why.to_owned(), at, ..starts.clone() });
     }
 }

@@ -21,10 +21,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::stack::{self, Then};
 use planner::diagnosis::facts::StalledWorker;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcilers::Loop;
@@ -390,7 +391,6 @@ impl Watchdog {
     }
 
     /// The whole process is the faulty part.
-    #[expect(clippy::exit, reason = "threads that never end can't be waited for")]
     fn give_up(&self, why: &str) -> ! {
         tracing::error!(why, "the daemon ends itself, to be started again; guests are not touched");
         std::process::exit(EXIT)

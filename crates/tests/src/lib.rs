@@ -19,7 +19,7 @@ mod wire;
 pub use clients::{node, python};
 pub use hostile::{Attack, Expected, Generator, Wire as HostileWire};
 pub use one_host::{Memory, OneHost};
-pub use pool_lab::PoolLab;
+pub use pool_lab::{HostPort, PoolLab};
 pub use programs::{program, root_or_say, test_guest_image, workspace};
 pub use wire::{Answer, Rpc, Wire};
 

@@ -102,6 +102,66 @@ impl PoolLab {
         run(self.command(&all), None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"))
     }
 
+    /// Runs a program inside a host.
+    ///
+    /// # Panics
+    /// If it can't be run.
+    pub fn exec(&self, host: &str, arguments: &[&str]) -> Finished {
+        let mut all = vec!["exec", host, "--"];
+        all.extend(arguments);
+        run(self.command(&all), None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"))
+    }
+
+    /// Where the machine sees a host's own `/etc`, `/var` and `/srv`.
+    pub fn disk_of(&self, host: &str) -> PathBuf {
+        let layout = lab::layout::Layout::new(&self.name).expect("our names are good names");
+        layout.host_disk(host)
+    }
+
+    /// Asks a host's API on the machine's loopback for a page: its status and body. No login.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn get(&self, host: &HostPort, path: &str) -> Result<(u16, String), String> {
+        let error = |e: std::io::Error| e.to_string();
+        let mut wire = crate::Wire::connect(host.api, &host.tls).map_err(error)?;
+        wire.set_patience(Duration::from_secs(5)).map_err(error)?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: pool\r\nconnection: close\r\n\r\n");
+        wire.send(request.as_bytes()).map_err(error)?;
+        let answer = wire.read().map_err(error)?;
+        Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+    }
+
+    /// Posts a call to a host's API on the machine's loopback.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn post(&self, host: &HostPort, path: &str, body: &str) -> Result<String, String> {
+        let error = |e: std::io::Error| e.to_string();
+        let mut wire = crate::Wire::connect(host.api, &host.tls).map_err(error)?;
+        let answer = wire.post(path, body.as_bytes()).map_err(error)?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Where the hosts' APIs are, in the order of their names.
+    ///
+    /// # Panics
+    /// If the lab doesn't say.
+    pub fn ports(&self) -> Vec<HostPort> {
+        let status = self.status();
+        let ca = PathBuf::from(status["ca"].as_str().expect("a lab has a certificate authority"));
+        let tls = crate::one_host::trust(&ca);
+        let hosts = status["hosts"].as_array().expect("a lab has hosts");
+        hosts
+            .iter()
+            .map(|host| HostPort {
+                name: host["name"].as_str().expect("hosts have names").to_owned(),
+                api: host["api"].as_str().and_then(|a| a.parse().ok()).expect("an address"),
+                tls: tls.clone(),
+            })
+            .collect()
+    }
+
     /// `holdfast-lab status --output json`.
     ///
     /// # Panics
@@ -162,6 +222,15 @@ impl PoolLab {
         }
         text
     }
+}
+
+/// How a host's API is reached from the machine.
+#[derive(Debug, Clone)]
+pub struct HostPort {
+    /// The host's name.
+    pub name: String,
+    api: std::net::SocketAddr,
+    tls: std::sync::Arc<rustls::ClientConfig>,
 }
 
 impl Drop for PoolLab {

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use xenapi::Record;
 
 use crate::View;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use redact::Redactor;
 
@@ -353,7 +354,7 @@ pub fn write(config: &Config, output: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
 
     use anyhow::Context as _;
-    let at = time::OffsetDateTime::now_utc().unix_timestamp();
+    let at = SystemClock.unix_seconds();
     let tar = collect(config, None).into_tar(at);
     let mut file = std::fs::OpenOptions::new()
         .write(true)

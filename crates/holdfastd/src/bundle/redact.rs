@@ -166,8 +166,7 @@ fn named(line: &str, count: &mut usize) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
-    loop {
-        let Some(start) = rest.find(is_name) else { break };
+    while let Some(start) = rest.find(is_name) {
         let end = rest[start..].find(|c| !is_name(c)).map_or(rest.len(), |n| start + n);
         let name = &rest[start..end];
         out.push_str(&rest[..end]);

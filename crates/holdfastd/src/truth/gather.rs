@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::had::LeaseState;
 use planner::diagnosis::facts::{
@@ -11,6 +11,7 @@ use planner::diagnosis::facts::{
     Majority, Repository, Silence, Voter,
 };
 use pooldb::{Key, Table};
+use tokio::time::Instant;
 use uuid::Uuid;
 use xenapi::Value;
 
@@ -118,7 +119,7 @@ pub(super) fn target(daemon: &Daemon, view: &View, host: Uuid) -> Option<Target>
 /// The other hosts as the replica and their signs of life show them.
 fn others(daemon: &Daemon, view: &View) -> Vec<(HostFacts, Option<Target>)> {
     let peers = daemon.peers.all();
-    let now = tokio::time::Instant::now();
+    let now = Instant::now();
     let wall = daemon.now();
     let ago = |at: i64| Duration::from_secs(u64::try_from(wall - at).unwrap_or(0));
     view.records("host")
@@ -313,7 +314,6 @@ fn disk_notes(daemon: &Daemon) -> Disk {
 
 fn storage(daemon: &Arc<Daemon>, view: &View) -> Vec<Repository> {
     view.referrers("PBD", "host", daemon.host())
-        .into_iter()
         .filter_map(|pbd| {
             let record = view.record("PBD", pbd)?;
             let sr = reference(record, "SR")?;
@@ -387,7 +387,6 @@ fn areas(daemon: &Daemon) -> Vec<Area> {
 /// Records of interfaces that the kernel contradicts.
 fn network(daemon: &Daemon, view: &View) -> Vec<InterfaceDiffers> {
     view.referrers("PIF", "host", daemon.host())
-        .into_iter()
         .filter_map(|pif| {
             let record = view.record("PIF", pif)?;
             if !truth(record, "physical") {

@@ -16,10 +16,11 @@ pub mod words;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use planner::diagnosis::{Facts, Finding, Rule, diagnose};
 use pooldb::etcd::members::Members;
+use tokio::time::Instant;
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Value};
 

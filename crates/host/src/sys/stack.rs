@@ -151,10 +151,12 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     let park = PARK.load(Ordering::SeqCst) && in_own_code;
     PARKED.store(park, Ordering::SeqCst);
     STATE.store(ANSWERED, Ordering::SeqCst);
-    while park {
-        // SAFETY: waits for a signal and touches nothing.
-        unsafe {
-            libc::pause();
+    if park {
+        loop {
+            // SAFETY: waits for a signal and touches nothing.
+            unsafe {
+                libc::pause();
+            }
         }
     }
 }

@@ -514,3 +514,52 @@ fn parameters_a_command_does_not_have_are_passed_over_aloud() {
         assert_eq!(notes.contains("passed over"), line.contains("database"), "{notes}");
     }
 }
+
+/// What the server says of the pool, with these rules failing.
+fn status(word: &str, quorum: bool, rules: &[&str]) -> serde_json::Value {
+    let findings: Vec<_> = rules
+        .iter()
+        .map(|rule| {
+            json!({"rule": rule, "weight": "failure", "line": format!("FAILURE: host h2: {rule}"),
+                "said_by": "host h1", "evidence": ["ping no"], "safe": "Wait.", "next": "xe host-list"})
+        })
+        .collect();
+    let h1 = json!({"uuid": uuid(1), "name_label": "h1"});
+    let text = json!({
+        "status": word, "quorum": quorum, "replica_age_ms": 1500, "database": "etcd",
+        "pool": {"uuid": uuid(9), "name_label": ""}, "seen_by": h1,
+        "coordinator": {"copy": {"uuid": uuid(2), "name_label": "h2", "term": 4},
+            "majority": {"silent": "no answer within 1500 ms"}},
+        "voters": [{"uuid": uuid(1), "name_label": "h1", "leads": true,
+            "answer": {"answers": true, "text": "yes (1 ms)"}}],
+        "hosts": [{"uuid": uuid(2), "name_label": "h2", "address": "10.90.0.2", "live": false, "lease": false,
+            "heard_ms": 4000, "ping": {"answers": false, "text": "no (nothing within 1500 ms)"}}],
+        "guests_unknown": [{"uuid": uuid(11), "name_label": "web1", "unknown_for_s": 40,
+            "last_on": {"uuid": uuid(2), "name_label": "h2"}}],
+        "findings": findings,
+    });
+    json!(text.to_string())
+}
+
+#[test]
+fn a_pools_status_says_who_says_so_and_its_exit_code_is_for_monitoring() {
+    let asked = |status: serde_json::Value, line: &str| {
+        xe(&pool().answering("pool.holdfast_status", status), line)
+    };
+    let table: [(&str, bool, &[&str], u8); 4] = [
+        ("ok", true, &[], 0),
+        ("degraded", true, &[], 0),
+        ("failed", true, &["host-unreachable"], 6),
+        ("failed", false, &["no-quorum"], 4),
+    ];
+    for (word, quorum, rules, code) in table {
+        let done = asked(status(word, quorum, rules), "pool-status");
+        assert_eq!(done.code, code, "{word}: {}", done.err);
+        let minimal = asked(status(word, quorum, rules), "pool-status --minimal");
+        assert_eq!((minimal.out.as_str(), minimal.code), (&*format!("{word}\n"), code));
+        let shown = asked(status(word, quorum, rules), "pool-status --output json");
+        assert!(shown.out.starts_with('{') && shown.code == code, "{}", shown.out);
+    }
+    let done = asked(status("failed", false, &["no-quorum"]), "pool-status");
+    assert_snapshot!(done.out);
+}
