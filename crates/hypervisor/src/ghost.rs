@@ -123,7 +123,8 @@ mod tests {
 
     fn put(path: &Path, text: &str, seconds_ago: u64) {
         fs::write(path, text).expect("a file");
-        let at = SystemTime::now() - Duration::from_secs(seconds_ago);
+        // Any moment will do: only the order of the files' times counts.
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 - seconds_ago);
         let file = fs::File::options().write(true).open(path).expect("the file");
         file.set_modified(at).expect("its time");
     }
