@@ -3,6 +3,8 @@
 //! Needs root, libvirt and the programs beside `holdfast-lab` (`cargo build --workspace`); where one is missing the test
 //! says so and proves nothing.
 
+#![expect(clippy::disallowed_methods, reason = "the program under test is started by its test")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
