@@ -33,6 +33,8 @@ pub struct Holder {
     pub since: i64,
     /// That boot of the host is fenced.
     pub fenced: bool,
+    /// The host is known to be alive.
+    pub live: bool,
 }
 
 impl Holder {
@@ -49,8 +51,19 @@ impl Holder {
         };
         let (state, way_out) = match (self.fenced, self.vm) {
             (true, _) => (
-                "that boot of the host is fenced, so the lock is void",
-                "xe vdi-unlock --force uuid=".to_owned() + &self.vdi.to_string(),
+                "that boot of the host is fenced, so it is void and being cleaned up",
+                "try again in a moment".to_owned(),
+            ),
+            (false, _) if self.host.is_nil() => (
+                "the host is not fenced, since there is none",
+                format!(
+                    "xe vm-resume uuid={0}, or xe vm-shutdown uuid={0} force=true",
+                    self.vm.unwrap_or_default()
+                ),
+            ),
+            (false, _) if !self.live => (
+                "the host does not answer and is not fenced",
+                format!("xe host-recover uuid={}", self.host),
             ),
             (false, Some(vm)) => ("the host is not fenced", format!("xe vm-shutdown uuid={vm}")),
             (false, None) => ("the host is not fenced", "xe task-list".to_owned()),
@@ -86,6 +99,7 @@ mod tests {
             mode,
             since: 0,
             fenced: false,
+            live: true,
         }
     }
 
@@ -112,5 +126,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} missing in {text}");
         }
+        let silent = Holder { live: false, ..holder(Mode::ReadWrite) }.text("then");
+        assert!(silent.contains("xe host-recover uuid="), "{silent}");
     }
 }
