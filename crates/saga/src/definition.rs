@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{Cancel, Direction, SagaRecord, SagaState};
+use crate::{Cancel, Direction, RecordedError, SagaRecord, SagaState};
 
 /// A boxed future, as actions return it; [`action!`](crate::action) makes one of an `async fn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -135,6 +135,8 @@ pub struct State<X> {
     pub generation: u64,
     /// Which time in a row this process tries this step, from 1.
     pub attempt: u32,
+    /// The owner's boot when it got the saga; see [`SagaRecord::boot`].
+    pub boot: String,
     pub(crate) params: Value,
     pub(crate) outputs: Map<String, Value>,
     pub(crate) staged: Vec<X>,
@@ -312,6 +314,7 @@ impl<C, X> SagaDef<C, X> {
             id,
             kind: self.kind.to_owned(),
             owner,
+            boot: String::new(),
             generation: 1,
             steps: self.steps.iter().map(|s| s.name.to_owned()).collect(),
             params,
@@ -323,6 +326,31 @@ impl<C, X> SagaDef<C, X> {
             alarm: None,
             unknown: Map::new(),
         }
+    }
+
+    /// Gives a saga whose owner is proved stopped to another one. It turns around if it still may; from a step of no
+    /// return on it goes forward, and so it does where such a step may have been begun, since its undo could not tell.
+    #[must_use]
+    pub fn inherited(
+        &self,
+        record: SagaRecord,
+        owner: Uuid,
+        boot: &str,
+        error: RecordedError,
+    ) -> SagaRecord {
+        let no_return =
+            |name: &String| self.steps.iter().any(|s| s.name == name.as_str() && s.no_return);
+        let bound = record.steps.iter().take(record.position + 1).any(no_return);
+        let mut next = record.taken_over_by(owner);
+        next.boot = boot.to_owned();
+        if next.direction == Direction::Forward && !bound {
+            next.direction = Direction::Undo;
+            // The step at the position may have been begun.
+            next.position = (next.position + 1).min(next.steps.len());
+        }
+        // If it turns around later, this is why.
+        next.error = Some(error);
+        next
     }
 
     fn push(mut self, name: &'static str, run: ActionFn<C, X>, undo: Option<UndoFn<C, X>>) -> Self {

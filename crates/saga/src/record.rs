@@ -57,6 +57,9 @@ pub struct SagaRecord {
     pub kind: String,
     /// The host that runs it.
     pub owner: Uuid,
+    /// The owner's boot when it got the saga: what was in the memory of another boot is gone. Empty if not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
     /// Raised by one whenever the owner changes; steps on other hosts refuse lower ones.
     pub generation: u64,
     /// The steps by name, fixed when the saga was created: a newer program with more steps still runs this list.
@@ -87,6 +90,15 @@ impl SagaRecord {
     pub fn taken_over_by(mut self, owner: Uuid) -> Self {
         self.owner = owner;
         self.generation += 1;
+        self
+    }
+
+    /// Ends a saga that nobody can go on with: its owner is proved stopped, and what it worked on ended with it.
+    pub fn given_up(mut self, error: RecordedError) -> Self {
+        self.generation += 1;
+        self.direction = Direction::Undo;
+        self.state = SagaState::Undone;
+        self.error = Some(error);
         self
     }
 

@@ -397,6 +397,8 @@ impl<C: Sync, L: SagaLog> Runner<'_, C, L> {
         let name = self.steps[at].name;
         let mut next = self.record.clone();
         match error {
+            // It was inherited from an owner that stopped: that is the reason, whatever the heir ran into.
+            Some(_) if next.error.is_some() => {}
             Some(error) => next.note_error(name, &error, false),
             None => next.note_error(name, &StepError::failed("cancelled on request"), true),
         }
@@ -472,6 +474,7 @@ impl<C: Sync, L: SagaLog> Runner<'_, C, L> {
             id: self.record.id,
             generation: self.record.generation,
             attempt,
+            boot: self.record.boot.clone(),
             params: self.record.params.clone(),
             outputs,
             staged: Vec::new(),

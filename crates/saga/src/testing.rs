@@ -231,6 +231,7 @@ pub struct Harness<'h, C, X = ()> {
     apply: Apply<'h, C, X>,
     judge: Judge<'h, C>,
     limits: Limits,
+    boot: String,
 }
 
 impl<C, X> Debug for Harness<'_, C, X> {
@@ -255,7 +256,15 @@ impl<'h, C: Sync, X: Clone + Send + Sync> Harness<'h, C, X> {
             apply: Box::new(|_, _| Ok(())),
             judge: Box::new(judge),
             limits: Limits::default(),
+            boot: String::new(),
         }
+    }
+
+    /// States the boot in which the saga's owner got it.
+    #[must_use]
+    pub fn in_boot(mut self, boot: &str) -> Self {
+        boot.clone_into(&mut self.boot);
+        self
     }
 
     /// States how staged writes reach the world; an error refuses them.
@@ -354,7 +363,8 @@ impl<'h, C: Sync, X: Clone + Send + Sync> Harness<'h, C, X> {
     ) -> usize {
         let world = (self.world)();
         let id = Uuid::from_u128(1);
-        let record = self.def.record(id, Uuid::from_u128(2), self.params.clone());
+        let mut record = self.def.record(id, Uuid::from_u128(2), self.params.clone());
+        record.boot.clone_from(&self.boot);
         let (apply, seen) = (&self.apply, &world);
         let mut log = MemoryLog::new(record, move |extra: &[X]| apply(seen, extra));
         if let Some((at, fault)) = crash {

@@ -503,3 +503,45 @@ fn a_run_may_move_between_threads() {
     let end = block_on(is_send(saga::run(&def, &world, record, token, &doors)));
     assert_eq!(end.outcome, Outcome::Done);
 }
+
+#[test]
+fn an_heir_takes_back_what_it_still_may_and_finishes_what_it_must() {
+    use saga::{Direction, RecordedError, SagaDef, SagaState};
+    let def: SagaDef<()> = SagaDef::new("k")
+        .step("a", saga::action!(nothing), saga::action!(no_undo))
+        .check("b", saga::action!(nothing))
+        .no_return()
+        .last("c", saga::action!(nothing));
+    let (dead, heir) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let at = |position| saga::SagaRecord {
+        position,
+        boot: "old".to_owned(),
+        ..def.record(Uuid::nil(), dead, serde_json::Value::Null)
+    };
+    let error = RecordedError {
+        step: "x".to_owned(),
+        text: "its host stopped".to_owned(),
+        detail: serde_json::Value::Null,
+        cancelled: false,
+    };
+    let inherited = |position| def.inherited(at(position), heir, "new", error.clone());
+    let early = inherited(0);
+    assert_eq!((early.direction, early.position), (Direction::Undo, 1));
+    assert_eq!((early.owner, early.boot.as_str(), early.generation), (heir, "new", 2));
+    assert_eq!(early.error, Some(error.clone()));
+    for position in [1, 2] {
+        let late = inherited(position);
+        assert_eq!((late.direction, late.position), (Direction::Forward, position));
+        assert_eq!(late.error, Some(error.clone()));
+    }
+    let ended = at(1).given_up(error.clone());
+    assert_eq!((ended.state, ended.generation, ended.error), (SagaState::Undone, 2, Some(error)));
+}
+
+async fn nothing((): &(), _: &mut saga::State<()>) -> Result<saga::Flow, saga::StepError> {
+    Ok(saga::Flow::Next)
+}
+
+async fn no_undo((): &(), _: &mut saga::State<()>) -> Result<(), saga::StepError> {
+    Ok(())
+}
