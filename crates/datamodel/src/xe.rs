@@ -11,7 +11,7 @@ pub mod pool;
 pub mod storage;
 pub mod vm;
 
-pub use commands::{COMMANDS, is_ours};
+pub use commands::{COMMANDS, is_ours, our_parameters};
 pub use enum_strings::ENUM_STRINGS;
 
 use crate::schema::{XeCommand, XeField, XeRecord};

@@ -302,11 +302,29 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
     // A host that joins is no member yet: it comes with the password of an administrator of the pool.
     let by_administrators = ["pool.holdfast_join"];
     // Whoever may read the records may know what is true of them.
-    let by_readers = ["host.holdfast_diagnose", "pool.holdfast_readiness", "pool.holdfast_status"];
+    let by_readers = [
+        "VM.holdfast_get_state",
+        "host.holdfast_diagnose",
+        "host.holdfast_get_liveness",
+        "host.holdfast_get_standing",
+        "pool.holdfast_readiness",
+        "pool.holdfast_status",
+    ];
+    // What an operator may do with a host or a VM, with proof or in order.
+    let by_operators = [
+        "VM.holdfast_start_in_order",
+        "host.holdfast_declare_dead",
+        "host.holdfast_forget",
+        "host.holdfast_leave",
+        "host.holdfast_recover",
+        "host.holdfast_rejoin",
+        "host.holdfast_release_disks",
+    ];
     for method in datamodel::all_methods().filter(|m| m.state() == Lifecycle::Internal) {
         let name = method.full_name();
         let internal = method.role() == Role::Internal
             || (by_administrators.contains(&name.as_str()) && method.role() >= Role::PoolAdmin)
+            || (by_operators.contains(&name.as_str()) && method.role() >= Role::VmOperator)
             || by_readers.contains(&name.as_str());
         assert!(method.is_getter() || internal, "{name}");
     }

@@ -4,6 +4,7 @@
 //! order below; implicit messages are not written at all.
 
 mod access;
+mod members;
 mod power;
 mod questions;
 mod settings;
@@ -382,8 +383,13 @@ static FIELDS: &[Field] = &[
     .default(DefaultValue::IntSet(&[0])),
 ];
 
-const PARTS: &[&[Message]] =
-    &[power::MESSAGES, access::MESSAGES, settings::MESSAGES, questions::MESSAGES];
+const PARTS: &[&[Message]] = &[
+    power::MESSAGES,
+    access::MESSAGES,
+    members::MESSAGES,
+    settings::MESSAGES,
+    questions::MESSAGES,
+];
 
 static MESSAGES: &[Message] = &SORTED;
 

@@ -23,6 +23,11 @@ const PARTS: [&[XeCommand]; 7] = [
     ours::COMMANDS,
 ];
 
+/// Parameters of one of XenServer's commands that XenServer does not have.
+pub fn our_parameters(command: &str) -> &'static [&'static str] {
+    ours::PARAMETERS.iter().find(|(name, _)| *name == command).map_or(&[], |(_, params)| *params)
+}
+
 /// Whether XenServer has no such command.
 pub fn is_ours(name: &str) -> bool {
     ours::COMMANDS.iter().any(|c| c.name == name)

@@ -219,6 +219,16 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_start_in_order",
+        params: &[Param::new("vms", Type::Set(&Type::Ref("VM")))],
+        result: Type::String,
+        role: Role::VmOperator,
+        is_async: true,
+        state: Lifecycle::Internal,
+        doc: "Starts VMs by their order and start_delay; says which run and which don't, with the reason (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "start",
         params: &[
             Param::new("vm", Type::Ref("VM")),

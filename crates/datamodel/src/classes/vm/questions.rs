@@ -5,6 +5,15 @@ use crate::schema::{DefaultValue, Lifecycle, Message, Param, Role, RunsOn, Type}
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
+        name: "holdfast_get_state",
+        params: &[Param::new("vm", Type::Ref("VM"))],
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says what is known of the VM's run; of one on a host that does not answer, that it is unknown (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "assert_agile",
         params: &[Param::new("self", Type::Ref("VM"))],
         role: Role::ReadOnly,

@@ -14,6 +14,48 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "host-leave",
+        local_host: true,
+        local_login: true,
+        doc: "Makes this host, which its pool has forgotten, a pool of one; its local repositories stay.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-liveness",
+        optional: &["uuid"],
+        doc: "Says of each host whether it is live, late or dead, on what evidence, and what runs there.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-recover",
+        required: &["uuid"],
+        optional: &["confirm", "dry-run", "force", "start-vms"],
+        flags: &["--dry-run", "--force"],
+        client_io: true,
+        doc: "Recovers from a dead host: proves it stopped, releases what it held, starts its VMs elsewhere in order.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-rejoin",
+        local_host: true,
+        local_login: true,
+        doc: "Takes this host, which its pool has forgotten, back into it; its local repositories stay.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-release-disks",
+        required: &["host-uuid", "sr-uuid"],
+        doc: "Releases the disks of a repository that a dead host held; resetvdis.py does the same.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-standing",
+        local_host: true,
+        local_login: true,
+        doc: "Says how this host stands in its pool: member, fenced or forgotten, and what to do.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "pool-readiness",
         local_login: true,
         doc: "Says for each kind of failure whether the pool would survive it now, and what is missing.",
@@ -26,4 +68,18 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         doc: "Says what is true of the pool as this host sees it, who says so, and the next command; for monitoring too.",
         ..XeCommand::BASE
     },
+    XeCommand {
+        name: "vm-start-in-order",
+        flags: &["--multiple"],
+        selectors: Some("vm"),
+        doc: "Starts VMs by their order and start-delay, and says which run and which don't.",
+        ..XeCommand::BASE
+    },
+];
+
+/// Parameters of XenServer's commands that only Holdfast has: command, parameters.
+pub(super) static PARAMETERS: &[(&str, &[&str])] = &[
+    ("host-declare-dead", &["confirm", "force"]),
+    ("host-forget", &["confirm", "force"]),
+    ("vm-reset-powerstate", &["confirm"]),
 ];

@@ -1395,6 +1395,35 @@ impl Params for HasExtension {
     }
 }
 
+/// `host.holdfast_declare_dead`: Declares that the host is off, in words that name it; a lie costs data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastDeclareDead {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+    /// string.
+    pub confirm: crate::Text,
+}
+
+impl Params for HoldfastDeclareDead {
+    const METHOD: &'static str = "host.holdfast_declare_dead";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_declare_dead")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")?, confirm: take(&mut given, "confirm")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host), crate::IntoValue::into_value(self.confirm)]
+    }
+}
+
 /// `host.holdfast_diagnose`: Says what is wrong with a host, as it says itself or as the host that is asked sees it (JSON).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldfastDiagnose {
@@ -1419,6 +1448,200 @@ impl Params for HoldfastDiagnose {
 
     fn encode(self) -> Vec<crate::Value> {
         vec![crate::IntoValue::into_value(self.host)]
+    }
+}
+
+/// `host.holdfast_forget`: Takes a host that is gone out of the pool; words that name it as off are the proof if there is no other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastForget {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+    /// string.
+    pub confirm: crate::Text,
+}
+
+impl Params for HoldfastForget {
+    const METHOD: &'static str = "host.holdfast_forget";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_forget")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")?, confirm: take(&mut given, "confirm")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host), crate::IntoValue::into_value(self.confirm)]
+    }
+}
+
+/// `host.holdfast_get_liveness`: Says whether the host is live, late or dead, since when, on what evidence, and what runs there (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastGetLiveness {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+}
+
+impl Params for HoldfastGetLiveness {
+    const METHOD: &'static str = "host.holdfast_get_liveness";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_get_liveness")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host)]
+    }
+}
+
+/// `host.holdfast_get_standing`: Says how the host that is asked stands in its pool: member, fenced or forgotten (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastGetStanding;
+
+impl Params for HoldfastGetStanding {
+    const METHOD: &'static str = "host.holdfast_get_standing";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_get_standing")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
+/// `host.holdfast_leave`: Makes this forgotten host a pool of one, with its local repositories.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastLeave;
+
+impl Params for HoldfastLeave {
+    const METHOD: &'static str = "host.holdfast_leave";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_leave")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
+/// `host.holdfast_recover`: Recovers from a dead host: verifies, fences, releases, resets, starts its VMs elsewhere in order (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastRecover {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+    /// bool.
+    pub dry_run: bool,
+    /// bool.
+    pub start_vms: bool,
+    /// string.
+    pub confirm: crate::Text,
+}
+
+impl Params for HoldfastRecover {
+    const METHOD: &'static str = "host.holdfast_recover";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_recover")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self {
+            host: take(&mut given, "host")?,
+            dry_run: take(&mut given, "dry_run")?,
+            start_vms: take(&mut given, "start_vms")?,
+            confirm: take(&mut given, "confirm")?,
+        })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![
+            crate::IntoValue::into_value(self.host),
+            crate::IntoValue::into_value(self.dry_run),
+            crate::IntoValue::into_value(self.start_vms),
+            crate::IntoValue::into_value(self.confirm),
+        ]
+    }
+}
+
+/// `host.holdfast_rejoin`: Takes this forgotten host back into its pool, with its local repositories.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastRejoin;
+
+impl Params for HoldfastRejoin {
+    const METHOD: &'static str = "host.holdfast_rejoin";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_rejoin")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
+/// `host.holdfast_release_disks`: Releases the disks of a repository that a fenced host held; says what it found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastReleaseDisks {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+    /// SR ref.
+    pub sr: crate::Ref<crate::tag::Sr>,
+}
+
+impl Params for HoldfastReleaseDisks {
+    const METHOD: &'static str = "host.holdfast_release_disks";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_release_disks")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")?, sr: take(&mut given, "sr")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host), crate::IntoValue::into_value(self.sr)]
     }
 }
 

@@ -1029,6 +1029,60 @@ impl Params for HardShutdown {
     }
 }
 
+/// `VM.holdfast_get_state`: Says what is known of the VM's run; of one on a host that does not answer, that it is unknown (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastGetState {
+    /// VM ref.
+    pub vm: crate::Ref<crate::tag::Vm>,
+}
+
+impl Params for HoldfastGetState {
+    const METHOD: &'static str = "VM.holdfast_get_state";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::vm::CLASS, "holdfast_get_state")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { vm: take(&mut given, "vm")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.vm)]
+    }
+}
+
+/// `VM.holdfast_start_in_order`: Starts VMs by their order and start_delay; says which run and which don't, with the reason (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastStartInOrder {
+    /// VM ref set.
+    pub vms: Vec<crate::Ref<crate::tag::Vm>>,
+}
+
+impl Params for HoldfastStartInOrder {
+    const METHOD: &'static str = "VM.holdfast_start_in_order";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::vm::CLASS, "holdfast_start_in_order")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { vms: take(&mut given, "vms")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.vms)]
+    }
+}
+
 /// `VM.import`: Makes VMs from an export at a URL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
