@@ -19,6 +19,7 @@ pub mod network;
 #[cfg(feature = "pam")]
 pub mod pam;
 pub mod ping;
+pub mod power;
 pub mod proc;
 #[cfg(feature = "stacks")]
 pub mod stack;
