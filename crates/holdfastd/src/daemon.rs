@@ -42,6 +42,8 @@ pub struct Doors {
     pub had: Arc<dyn crate::guests::Registry>,
     /// Bridges.
     pub networks: Arc<dyn crate::networks::Networks>,
+    /// Power devices of hosts.
+    pub power: Arc<dyn crate::power::PowerDevices>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,6 +77,8 @@ pub struct Daemon {
     pub tasks: crate::tasks::InHand,
     /// The other hosts, as their signs of life arrive.
     pub peers: crate::reconcilers::peers::Peers,
+    /// Since when leases of other hosts are gone.
+    pub leases: crate::fencing::LeaseWatch,
     /// Whether this host coordinates.
     pub role: crate::reconcilers::coordinator::RoleHeld,
     /// Parts of this daemon that stall.
@@ -115,6 +119,7 @@ impl Daemon {
             sagas: crate::sagas::Board::default(),
             tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
+            leases: crate::fencing::LeaseWatch::default(),
             role: crate::reconcilers::coordinator::RoleHeld::default(),
             workers: crate::workers::Workers::default(),
             inventory: crate::probes::Inventory::default(),
@@ -241,7 +246,8 @@ impl Daemon {
         }
     }
 
-    /// Sends one transaction. Whoever answers a call commits through this, so that what has had an effect is known.
+    /// Sends one transaction. Whoever answers a call commits through this, so that what has had an effect is known, and
+    /// so that a fenced boot and a forgotten host commit nothing.
     ///
     /// # Errors
     /// The back end's.
@@ -250,8 +256,10 @@ impl Daemon {
         mut txn: Txn,
         deadline: Duration,
     ) -> Result<Revision, CommitError> {
+        txn.guards.extend(crate::fencing::own_guards(self));
         mutants::spoil(self, &mut txn);
         let result = self.store.commit(txn, deadline).await;
+        let result = result.map_err(|error| crate::fencing::own_conflict(self, error));
         if result.as_ref().err().is_none_or(|error| !error.certainly_not_applied()) {
             second_look::acts();
         }
@@ -327,6 +335,11 @@ impl Daemon {
     /// Bridges of this host.
     pub fn networks(&self) -> &dyn crate::networks::Networks {
         &*self.doors.networks
+    }
+
+    /// Power devices of hosts.
+    pub fn power(&self) -> &dyn crate::power::PowerDevices {
+        &*self.doors.power
     }
 
     /// Time.

@@ -50,6 +50,60 @@ pub fn local_repositories(view: &View, host: Uuid) -> Vec<Uuid> {
         .collect()
 }
 
+/// The records of a host that go when it goes, its own left out.
+pub fn own_objects(view: &View, host: Uuid) -> Vec<Object> {
+    let mut own = Vec::new();
+    let record = view.record("host", host);
+    own.extend(record.and_then(|h| target(h, "metrics")).map(|m| Object::new("host_metrics", m)));
+    if let Some(control) = record.and_then(|h| target(h, "control_domain")) {
+        own.push(Object::new("VM", control));
+        let metrics = view.record("VM", control).and_then(|vm| target(vm, "metrics"));
+        own.extend(metrics.map(|m| Object::new("VM_metrics", m)));
+    }
+    for class in ["host_cpu", "PIF", "PBD"] {
+        own.extend(view.referrers(class, "host", host).map(|r| Object::new(class, r)));
+    }
+    own
+}
+
+/// The repositories that only this host is connected to, with their attachments and disks.
+pub fn local_objects(view: &View, host: Uuid) -> Vec<Object> {
+    let mut local = Vec::new();
+    for sr in local_repositories(view, host) {
+        local.push(Object::new("SR", sr));
+        local.extend(view.referrers("PBD", "SR", sr).map(|r| Object::new("PBD", r)));
+        local.extend(view.referrers("VDI", "SR", sr).map(|r| Object::new("VDI", r)));
+    }
+    local
+}
+
+/// This host becomes a pool of one by itself: nobody over there has to agree, since it was forgotten there. The process
+/// must end afterwards; the next one is a pool of its own.
+///
+/// # Errors
+/// Those of the file system; nothing is decided then.
+pub async fn alone(daemon: &Arc<Daemon>, view: &View) -> anyhow::Result<()> {
+    let _one_at_a_time = daemon.membership.lock().await;
+    prepare(daemon, view, crate::returning::local_records(view, daemon.host())).await?;
+    reached("leave: prepared");
+    // Its lease is nobody's any more, and its database no voter.
+    let _ = daemon.had().lease_release().await;
+    if let Err(error) = crate::voter_unit::stop(daemon.config()) {
+        tracing::warn!(%error, "the etcd unit's spec could not be written");
+    }
+    finish(daemon.config())?;
+    tracing::info!(
+        "this host left the pool that had forgotten it; starting again as a pool of one"
+    );
+    let stopping = daemon.clone();
+    tokio::spawn(async move {
+        // The caller gets its answer first.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        stopping.stop();
+    });
+    Ok(())
+}
+
 /// Goes on with leaving if this host shall leave. `true`: this process must end.
 ///
 /// # Errors
@@ -62,7 +116,11 @@ pub async fn go_on(daemon: &Arc<Daemon>, view: &View) -> anyhow::Result<bool> {
     let _one_at_a_time = daemon.membership.lock().await;
     let config = daemon.config();
     if view.record("host", host).is_some() {
-        prepare(daemon, view).await?;
+        let own = local_objects(view, host)
+            .into_iter()
+            .filter_map(|o| Some((o, Record::clone(view.record(o.class, o.uuid)?))))
+            .collect();
+        prepare(daemon, view, own).await?;
         reached("leave: prepared");
         for batch in records_of(view, host).chunks(BATCH) {
             let txn = batch.iter().fold(Txn::new(), |txn, key| txn.delete(key.clone()));
@@ -78,18 +136,7 @@ pub async fn go_on(daemon: &Arc<Daemon>, view: &View) -> anyhow::Result<bool> {
 /// Everything of this host over there, its own record first.
 fn records_of(view: &View, host: Uuid) -> Vec<Key> {
     let mut keys = vec![Key::record("host", host), Key::new(Table::HostAgent, host.to_string())];
-    let record = view.record("host", host);
-    if let Some(metrics) = record.and_then(|h| target(h, "metrics")) {
-        keys.push(Key::record("host_metrics", metrics));
-    }
-    if let Some(control) = record.and_then(|h| target(h, "control_domain")) {
-        keys.push(Key::record("VM", control));
-        let metrics = view.record("VM", control).and_then(|vm| target(vm, "metrics"));
-        keys.extend(metrics.map(|m| Key::record("VM_metrics", m)));
-    }
-    for class in ["host_cpu", "PIF", "PBD"] {
-        keys.extend(view.referrers(class, "host", host).map(|r| Key::record(class, r)));
-    }
+    keys.extend(own_objects(view, host).into_iter().map(Object::key));
     for sr in local_repositories(view, host) {
         keys.push(Key::record("SR", sr));
         for vdi in view.referrers("VDI", "SR", sr) {
@@ -102,7 +149,7 @@ fn records_of(view: &View, host: Uuid) -> Vec<Key> {
 }
 
 /// Makes a whole new pool of one in `leaving/`: database, certificates, keys, identity (which is written last).
-async fn prepare(daemon: &Daemon, view: &View) -> anyhow::Result<()> {
+async fn prepare(daemon: &Daemon, view: &View, own: Vec<(Object, Record)>) -> anyhow::Result<()> {
     let (config, host) = (daemon.config(), daemon.host());
     let dir = dir(config);
     if dir.exists() {
@@ -118,19 +165,12 @@ async fn prepare(daemon: &Daemon, view: &View) -> anyhow::Result<()> {
     for account in view.table(Table::Account) {
         first.change.put(account.key.clone(), account.value());
     }
-    for sr in local_repositories(view, host) {
-        let mut own: Vec<Object> = vec![Object::new("SR", sr)];
-        own.extend(view.referrers("PBD", "SR", sr).map(|r| Object::new("PBD", r)));
-        own.extend(view.referrers("VDI", "SR", sr).map(|r| Object::new("VDI", r)));
-        for object in own {
-            let Some(record) = view.record(object.class, object.uuid) else { continue };
-            let mut record = Record::clone(record);
-            if object.class == "PBD" && truth(&record, "currently_attached") {
-                // Plugged again by the next start.
-                record.set_by_name("currently_attached", false.into());
-            }
-            first.change.put(object.key(), record.to_stored().into());
+    for (object, mut record) in own {
+        if object.class == "PBD" && truth(&record, "currently_attached") {
+            // Plugged again by the next start.
+            record.set_by_name("currently_attached", false.into());
         }
+        first.change.put(object.key(), record.to_stored().into());
     }
     let now = time::OffsetDateTime::from_unix_timestamp(daemon.now())?;
     let host_key = HostKey::generate(host)?;

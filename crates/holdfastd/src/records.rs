@@ -22,6 +22,9 @@ pub struct Placement {
     /// Generation of the run on the other host, while it arrives there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incoming: Option<u64>,
+    /// Boot of `migrating_to` that the run is to arrive in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incoming_boot: String,
     /// Highest generation ever given out for this VM: a migration that failed has used one up.
     #[serde(default)]
     pub issued: u64,
@@ -102,6 +105,9 @@ pub struct LockHolder {
     pub saga: Option<Uuid>,
     /// Where it is open.
     pub host: Uuid,
+    /// In which boot of that host: with the boot's fence it is void.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
     /// For writing.
     pub write: bool,
     /// The VM's placement generation.
@@ -223,7 +229,8 @@ pub struct HostLease {
     pub unknown: Unknown,
 }
 
-/// A fence: proof that one boot of a host has ended (design.md section 5).
+/// A fence: one boot of a host has ended (design.md section 5.5). What that boot held is void from this record's commit
+/// on; readers judge by its presence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fence {
     /// The host.
@@ -231,11 +238,59 @@ pub struct Fence {
     /// The boot that ended.
     pub boot_id: String,
     /// Lineage at that time.
-    pub epoch: u64,
+    pub pool_epoch: u64,
     /// What proves it.
-    pub proof: String,
+    pub proof: FenceProof,
     /// When, seconds since the epoch.
-    pub at: i64,
+    pub since: i64,
+    /// Who wrote it: an account, or the pool itself.
+    pub by: String,
+    /// When nothing was left of that boot in the records, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<i64>,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A proof as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FenceProof {
+    /// One that this version knows.
+    Known(planner::fence::Proof),
+    /// A newer version's: as good, since it was judged there, and kept as it is.
+    Newer(Unknown),
+}
+
+impl FenceProof {
+    /// In words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Known(proof) => proof.text(),
+            Self::Newer(proof) => {
+                let kind = proof.get("kind").and_then(|k| k.as_str()).unwrap_or("unknown");
+                format!("a newer version of the software has the proof '{kind}'")
+            }
+        }
+    }
+}
+
+/// A host that was taken out of the pool without its doing. It finds this when it comes back, and keeps still.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The host.
+    pub host: Uuid,
+    /// Its label.
+    pub name: String,
+    /// When, seconds since the epoch.
+    pub since: i64,
+    /// Who did it.
+    pub by: String,
+    /// What proved that it had stopped, in words.
+    pub proof: String,
+    /// All its records are put away.
+    #[serde(default)]
+    pub done: bool,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -286,5 +341,19 @@ mod tests {
         let record: Reservation = decode(newer).expect("reads");
         let again = encode(&record);
         assert!(std::str::from_utf8(&again).expect("text").contains("\"colour\":\"blue\""));
+    }
+
+    #[test]
+    fn a_newer_versions_proof_is_a_proof_and_is_kept() {
+        let newer = br#"{"host":"00000000-0000-0000-0000-000000000001","boot_id":"b","pool_epoch":1,"since":5,
+            "proof":{"kind":"seen_in_pieces","by":"the fire brigade"},"by":"pool","colour":"blue"}"#;
+        let fence: Fence = decode(newer).expect("reads");
+        assert!(fence.proof.text().contains("seen_in_pieces"));
+        let again = encode(&fence);
+        let text = std::str::from_utf8(&again).expect("text");
+        assert!(text.contains("fire brigade") && text.contains("blue"), "{text}");
+        let own = FenceProof::Known(planner::fence::Proof::NewerBoot { boot_id: "c".to_owned() });
+        let text = serde_json::to_string(&own).expect("plain JSON");
+        assert_eq!(serde_json::from_str::<FenceProof>(&text).expect("reads"), own);
     }
 }

@@ -66,7 +66,8 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     })
     .await?;
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
-    let boot_id = host::boot::boot_id().context("this boot's id")?;
+    let kernel = host::boot::boot_id().context("this boot's id")?;
+    let boot_id = crate::returning::boot_id(&config, &kernel);
     let backend = part(&config, "database", open_database(&config, &mut identity)).await?;
     let (replica, persisting) = part(&config, "replica", async {
         Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")
@@ -86,6 +87,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
         drivers: drivers.clone(),
         had: Arc::new(host::had::AsyncClient::new(config.had_socket())),
         networks: Arc::new(crate::networks::LinuxBridges),
+        power: Arc::new(crate::power::FenceAgents),
         clock: Arc::new(clock),
     };
     if identity.home == Home::Embedded && store.view().get(&meta_key()).is_none() {

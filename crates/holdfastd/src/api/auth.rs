@@ -383,9 +383,10 @@ pub async fn login(
         Ok(_) => Ok(token),
         Err(error)
             if daemon.is_without_quorum()
+                || crate::fencing::keeps_still(&error)
                 || matches!(error, CommitError::NoQuorum | CommitError::Unknown) =>
         {
-            tracing::info!(%error, user, "no quorum: the session is one of this host only");
+            tracing::info!(%error, user, "nothing can be committed: the session is one of this host only");
             daemon.keep_local_session(key, record);
             Ok(token)
         }

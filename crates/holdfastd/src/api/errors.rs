@@ -32,9 +32,18 @@ pub fn no_quorum() -> Error {
     Error::new("HOST_IN_EMERGENCY_MODE", Vec::<String>::new())
 }
 
+/// This host was declared off or forgotten: it may change nothing.
+pub fn keeps_still() -> Error {
+    not_allowed(
+        "this host was declared off, or forgotten by its pool, so it may change nothing; on the host itself, \
+         xe host-standing says why and what to do",
+    )
+}
+
 /// What a commit's failure means to the caller.
 pub fn from_commit(error: CommitError) -> Error {
     match error {
+        ref error if crate::fencing::keeps_still(error) => keeps_still(),
         CommitError::Conflict { key } => Error::new(
             "OTHER_OPERATION_IN_PROGRESS",
             [

@@ -8,7 +8,7 @@ use xenapi::{Error, Timestamp, Value};
 use super::{find, object, ref_param, target, truth};
 use crate::api::{self, Authorized, errors};
 use crate::edits::{self, Change};
-use crate::{Daemon, View};
+use crate::{Daemon, View, returning};
 
 /// Whether a host is known to be alive.
 pub(crate) fn is_live(view: &View, host: Uuid) -> bool {
@@ -29,6 +29,11 @@ pub(super) async fn call(
             return Ok(Value::Set(api::method_names().into_iter().map(Value::word).collect()));
         }
         "holdfast_diagnose" => return crate::truth::diagnose_host(daemon, call).await,
+        "holdfast_get_standing" => {
+            return returning::standing(daemon).await.map(|json| json.to_string().into());
+        }
+        "holdfast_rejoin" => return returning::rejoin(daemon).await.map(|()| Value::Void),
+        "holdfast_leave" => return returning::leave(daemon).await.map(|()| Value::Void),
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
         "local_assert_healthy" => {
             return if daemon.is_without_quorum() {
@@ -40,6 +45,21 @@ pub(super) async fn call(
         _ => {}
     }
     if let Some(answer) = super::host_evacuate::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_fence::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_forget::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_recover::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_power::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_liveness::call(daemon, message, call).await {
         return answer;
     }
     let view = daemon.view().await;

@@ -6,6 +6,11 @@
 pub mod event;
 pub mod host;
 mod host_evacuate;
+mod host_fence;
+pub(crate) mod host_forget;
+pub mod host_liveness;
+mod host_power;
+mod host_recover;
 pub mod message;
 pub mod network;
 pub mod pbd;
@@ -60,10 +65,19 @@ pub async fn call(
 
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
-    [pbd::sagas(), sr::sagas(), vdi::sagas(), vm::sagas(), vbd::sagas(), vif::sagas()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        pbd::sagas(),
+        sr::sagas(),
+        vdi::sagas(),
+        vm::sagas(),
+        vbd::sagas(),
+        vif::sagas(),
+        host_power::sagas(),
+        host_recover::sagas(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Messages that bound themselves: they wait for events, or for a saga whose task shows progress.

@@ -250,8 +250,15 @@ fn lock(
     write: bool,
 ) -> Result<Change, Error> {
     let mut change = Change::new();
-    let holder =
-        LockHolder { vm: None, saga: Some(by), host, write, generation: 0, since: daemon.now() };
+    let holder = LockHolder {
+        vm: None,
+        saga: Some(by),
+        host,
+        boot_id: daemon.boot_of(view, host),
+        write,
+        generation: 0,
+        since: daemon.now(),
+    };
     claim::lock(view, &mut change, vdi.uuid(), by, holder).map_err(errors::from_refusal)?;
     Ok(change)
 }

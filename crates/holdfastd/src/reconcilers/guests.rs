@@ -31,7 +31,7 @@ use crate::app::vm::{claim, launch, start};
 use crate::app::{number, target, text};
 use crate::edits::{self, Change, Object};
 use crate::records::Placement;
-use crate::{Daemon, View, sagas};
+use crate::{Daemon, View, fencing, sagas};
 
 /// Longest wait for the hypervisor or the registry in one pass; a hung one is looked at again at the next.
 const LOOK: Duration = Duration::from_secs(5);
@@ -166,7 +166,7 @@ impl Found {
     fn facts(&self, daemon: &Daemon, view: &View, at_work: &HashSet<Uuid>, vm: Uuid) -> Facts {
         let placement = claim::placement(view, vm);
         Facts {
-            placed: placed(daemon, placement.as_ref()),
+            placed: placed(daemon, view, placement.as_ref()),
             domain: match (&self.domains, self.domain(vm)) {
                 (None, _) => Domain::Unknown,
                 (Some(_), None) => Domain::Absent,
@@ -185,7 +185,11 @@ impl Found {
     }
 }
 
-fn placed(daemon: &Daemon, placement: Option<&Placement>) -> Placed {
+fn placed(daemon: &Daemon, view: &View, placement: Option<&Placement>) -> Placed {
+    // What a fenced boot or a forgotten host had is void, whatever the record still says.
+    if fencing::standing(daemon, view) != fencing::Standing::Member {
+        return Placed::NotHere;
+    }
     let here = Some(daemon.host());
     match placement {
         Some(p) if p.migrating_to.is_some() && (p.host == here || p.migrating_to == here) => {

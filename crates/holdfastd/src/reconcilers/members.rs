@@ -1,7 +1,9 @@
 //! The coordinator's house-keeping: who is live, and what nobody else ends.
 //!
-//! `host_metrics.live` follows the host's lease, which `had` keeps: a daemon's absence alone is no death. Everything is
-//! done in bounded batches, and nothing is written that is so already.
+//! `host_metrics.live` follows the host's lease, which `had` keeps: a daemon's absence alone is no death. A host without a
+//! lease is *late*, with a count-down that is recorded so that it survives a change of coordinator; it counts as *dead*
+//! after the pool's limit, and a warning comes long before (S1-1). Neither is a proof of anything. Everything is done in
+//! bounded batches, and nothing is written that is so already.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,15 +16,24 @@ use uuid::Uuid;
 use xenapi::{Error, Timestamp};
 
 use crate::api::auth::IDLE_LIMIT_S;
+use crate::app::host_liveness::{Late, dead_after, late, late_key};
 use crate::app::{host::is_live, object, target, text, truth};
 use crate::edits::{self, Change, Object};
-use crate::records::{SessionRecord, decode};
-use crate::{Daemon, View, sagas, tasks};
+use crate::records::{SessionRecord, decode, encode};
+use crate::{Daemon, View, fencing, sagas, tasks};
 
 /// Pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
 /// Rounds between two sweeps of sagas, tasks and sessions.
 const SWEEP: u32 = 15;
+/// Longest pause between two rounds that still counts as having watched.
+const GAP: Duration = Duration::from_secs(4);
+/// A silent host is warned of after this part of the time until it counts as dead, but within these seconds.
+const WARN_PART: i64 = 10;
+const WARN_S: std::ops::RangeInclusive<i64> = 1..=60;
+/// Names of the alerts.
+const LATE: &str = "HOLDFAST_HOST_LATE";
+const DEAD: &str = "HOLDFAST_HOST_DEAD";
 /// A host whose lease was never seen gets this long for its first.
 const FIRST_LEASE: Duration = Duration::from_secs(30);
 /// Most deletions in one commit.
@@ -37,9 +48,16 @@ pub async fn run(daemon: Arc<Daemon>) {
     let mut seen = Seen::default();
     let mut round = 0;
     let mut since_own = 0;
+    let mut last_look = Instant::now();
     loop {
+        // What was waited for while nothing could be seen counts for nothing.
+        if last_look.elapsed() > GAP || daemon.is_without_quorum() {
+            daemon.leases.start_again();
+        }
+        last_look = Instant::now();
         if !daemon.is_without_quorum() {
             let view = daemon.view().await;
+            daemon.leases.look(&view);
             if since_own % SWEEP == 0 {
                 fail_own_tasks(&daemon, &view).await;
             }
@@ -72,6 +90,7 @@ struct Seen {
     ended: HashMap<Uuid, Instant>,
 }
 
+/// Records who is live, late and dead, as the leases say.
 async fn liveness(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
     let leases: BTreeSet<Uuid> =
         view.table(Table::HostLease).filter_map(|i| i.key.uuid()).collect();
@@ -93,22 +112,76 @@ async fn liveness(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
             let answers = id == daemon.host();
             if (never || answers) && since.elapsed() < FIRST_LEASE { shown } else { answers }
         };
-        if live == shown {
+        let change = judged(daemon, view, host, metrics, live);
+        if change.is_empty() {
             continue;
         }
-        let mut change = Change::new();
-        change.set(object(metrics), "live", live);
-        change.set(object(metrics), "last_updated", Timestamp(daemon.now()));
-        match edits::commit(daemon, &change).await {
-            Ok(_) if live => {
-                tracing::info!(host = %id, name = text(host, "name_label"), "host is live");
-            }
-            Ok(_) => {
-                tracing::warn!(host = %id, name = text(host, "name_label"), "host is not live: its lease has ended");
-            }
-            Err(error) => tracing::warn!(%error, "a host's liveness could not be recorded"),
+        if let Err(error) = edits::commit(daemon, &change).await {
+            tracing::warn!(%error, "a host's liveness could not be recorded");
         }
     }
+}
+
+/// What is to be recorded of a host that has its lease, or has not.
+fn judged(
+    daemon: &Daemon,
+    view: &View,
+    host: &xenapi::Record,
+    metrics: &xenapi::Record,
+    live: bool,
+) -> Change {
+    let (id, name) = (host.uuid(), text(host, "name_label"));
+    let now = daemon.now();
+    let mut change = Change::new();
+    let known = late(view, id);
+    if live != truth(metrics, "live") {
+        change.set(object(metrics), "live", live);
+        change.set(object(metrics), "last_updated", Timestamp(now));
+    }
+    if live {
+        if known.is_some() {
+            tracing::info!(host = %id, name, "host is live again");
+            change.remove(late_key(id));
+        }
+        return change;
+    }
+    let limit = dead_after(view);
+    let Some(before) = known else {
+        tracing::warn!(host = %id, name, limit, "host is late: its lease has ended");
+        let new = Late { since: now, warned: false, dead: false, unknown: serde_json::Map::new() };
+        change.put(late_key(id), encode(&new));
+        return change;
+    };
+    let silent = now - before.since;
+    let warn = (limit / WARN_PART).clamp(*WARN_S.start(), *WARN_S.end());
+    let after = Late {
+        warned: before.warned || silent >= warn,
+        dead: before.dead || silent >= limit,
+        ..before.clone()
+    };
+    if after == before {
+        return change;
+    }
+    let since = Timestamp(after.since);
+    let way_out =
+        format!("xe host-liveness uuid={id}; when it is off for sure: xe host-recover uuid={id}");
+    if after.dead && !before.dead {
+        let body = format!(
+            "Host '{name}' ({id}) counts as dead: silent since {since}, for {silent} s. Nothing of what it holds is \
+             released by that. {way_out}"
+        );
+        tracing::warn!(host = %id, name, silent, "host counts as dead");
+        change.create(fencing::alert(daemon, DEAD, 2, "Host", id, &body));
+    } else if after.warned && !before.warned {
+        let left = limit - silent;
+        let body = format!(
+            "Host '{name}' ({id}) is silent since {since}; it counts as dead in {left} s. {way_out}"
+        );
+        tracing::warn!(host = %id, name, silent, left, "host is late");
+        change.create(fencing::alert(daemon, LATE, 3, "Host", id, &body));
+    }
+    change.put(late_key(id), encode(&after));
+    change
 }
 
 fn tasks_with_sagas(view: &View) -> BTreeSet<Uuid> {

@@ -8,12 +8,14 @@
 //! | [`vm_documents`] | on one host per SR | that VM definitions stand beside the disks |
 //! | [`coordinator`] | on every host | that one host coordinates |
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
+//! | [`fences`] | where the coordinator is | that nothing is left of a boot that was fenced |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
 //! | [`voters`] | where the coordinator is | the voter table, the place of etcd's leader |
 //!
 //! Each is a [`Worker`]: on a thread of its own, watched, started again when it stalls ([`crate::workers`]).
 
 pub mod coordinator;
+pub mod fences;
 pub mod guests;
 pub mod members;
 pub mod peers;
@@ -50,6 +52,7 @@ pub const ALL: &[Worker] = &[
     normal("coordinator", |d| Box::pin(coordinator::run(d))),
     Worker { in_safe_mode: true, ..normal("peers", |d| Box::pin(peers::run(d))) },
     normal("members", |d| Box::pin(members::run(d))),
+    Worker { at_least_every: None, ..normal("fences", |d| Box::pin(fences::run(d))) },
     normal("voters", |d| Box::pin(voters::run(d))),
     Worker { at_least_every: None, ..normal("probes", |d| Box::pin(probes::run(d))) },
     Worker { in_safe_mode: true, ..normal("truth", |d| Box::pin(truth::run(d))) },

@@ -14,12 +14,13 @@ use crate::api::Caller;
 use crate::app::{number, target, truth};
 use crate::backend::Backend;
 use crate::edits::{self, Change, Object};
+use crate::fencing::{self, Standing};
 use crate::first_start::{SCHEMA, VERSION};
 use crate::founding::plan_key;
 use crate::identity::Home;
 use crate::pki;
 use crate::records::{HostLease, Member, VoterPlan, decode, encode};
-use crate::{Daemon, View, leaving, sagas, voter_unit};
+use crate::{Daemon, View, leaving, returning, sagas, voter_unit};
 
 /// Everything is looked at again this often, and at each change of the database.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -48,6 +49,12 @@ pub async fn run(daemon: Arc<Daemon>) {
         // An old replica says nothing about what should be now.
         if !daemon.is_without_quorum() {
             let view = daemon.view().await;
+            if keeps_still(&daemon, &view, &mut told_had).await {
+                if !pause(&daemon, &mut changed).await {
+                    return;
+                }
+                continue;
+            }
             if daemon.backend().etcd().is_some() {
                 match leaving::go_on(&daemon, &view).await {
                     Ok(false) => {}
@@ -79,16 +86,56 @@ pub async fn run(daemon: Arc<Daemon>) {
         if daemon.backend().etcd().is_some() {
             lease(&daemon, &mut told_had).await;
         }
-        tokio::select! {
-            () = daemon.stopping() => return,
-            () = tokio::time::sleep(PAUSE) => {}
-        }
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = daemon.stopping() => return,
+        if !pause(&daemon, &mut changed).await {
+            return;
         }
     }
+}
+
+/// Waits for a reason to look again; false if the daemon stops.
+async fn pause(
+    daemon: &Daemon,
+    changed: &mut tokio::sync::watch::Receiver<(Option<pooldb::Identity>, pooldb::Revision)>,
+) -> bool {
+    tokio::select! {
+        () = daemon.stopping() => return false,
+        () = tokio::time::sleep(PAUSE) => {}
+    }
+    tokio::select! {
+        _ = changed.changed() => true,
+        () = tokio::time::sleep(LOOK_AGAIN) => true,
+        () = daemon.stopping() => false,
+    }
+}
+
+/// Whether this host was fenced or forgotten: then it holds no lease, plugs nothing and does not vote.
+async fn keeps_still(daemon: &Arc<Daemon>, view: &View, told: &mut Option<LeaseConfig>) -> bool {
+    let standing = fencing::standing(daemon, view);
+    if standing == Standing::Member {
+        return false;
+    }
+    if daemon.had().lease_release().await.is_ok() {
+        *told = None;
+    }
+    match standing {
+        Standing::Member => {}
+        Standing::Fenced(fence) => {
+            if returning::start_anew(daemon, &fence).await {
+                daemon.stop();
+            }
+        }
+        Standing::Forgotten(forgotten) => {
+            tracing::warn!(
+                by = forgotten.by,
+                "this host was forgotten by its pool and keeps still: xe host-rejoin, or xe host-leave"
+            );
+            if let Backend::Etcd(etcd) = daemon.backend() {
+                endpoints(daemon, &etcd, view).await;
+                unit(daemon, view);
+            }
+        }
+    }
+    true
 }
 
 async fn tell(daemon: &Arc<Daemon>, view: &View) {

@@ -165,6 +165,10 @@ pub async fn run(daemon: Arc<Daemon>) {
 
 async fn pass(daemon: &Arc<Daemon>, known: &mut Known) {
     let view = daemon.store().view();
+    if crate::fencing::standing(daemon, &view) != crate::fencing::Standing::Member {
+        // A fenced or forgotten host writes to no repository.
+        return;
+    }
     let touched = known.at.is_none_or(|at| {
         view.modified_after(at).any(|item| is_ours(item.key.table.class()))
             || view

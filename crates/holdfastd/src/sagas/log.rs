@@ -24,26 +24,27 @@ impl DbLog {
     pub(super) fn new(daemon: Arc<Daemon>) -> Self {
         Self { daemon }
     }
+}
 
-    fn visible_side(&self, record: &SagaRecord, change: &mut Change) {
-        let Some(face) = face_of(record) else { return };
-        match result_of(record) {
-            None if face.sync => {}
-            None => {
-                change.set(Object::new(tasks::TASK, face.task), "progress", record.progress());
+/// What clients see of a saga's progress and end: its task, and the objects that were busy.
+pub(super) fn visible_side(daemon: &Daemon, record: &SagaRecord, change: &mut Change) {
+    let Some(face) = face_of(record) else { return };
+    match result_of(record) {
+        None if face.sync => {}
+        None => {
+            change.set(Object::new(tasks::TASK, face.task), "progress", record.progress());
+        }
+        Some(result) => {
+            if face.sync {
+                change.delete(Object::new(tasks::TASK, face.task));
+            } else {
+                tasks::ending(change, daemon, face.task, &result);
             }
-            Some(result) => {
-                if face.sync {
-                    change.delete(Object::new(tasks::TASK, face.task));
-                } else {
-                    tasks::ending(change, &self.daemon, face.task, &result);
-                }
-                let task: Value = OpaqueRef::new(face.task).to_string().into();
-                for (class, uuid) in &face.busy {
-                    let Some(class) = datamodel::class(class) else { continue };
-                    let field = edits::field_of(class.name, "current_operations");
-                    change.edit(Object::new(class.name, *uuid), Edit::Remove(field, task.clone()));
-                }
+            let task: Value = OpaqueRef::new(face.task).to_string().into();
+            for (class, uuid) in &face.busy {
+                let Some(class) = datamodel::class(class) else { continue };
+                let field = edits::field_of(class.name, "current_operations");
+                change.edit(Object::new(class.name, *uuid), Edit::Remove(field, task.clone()));
             }
         }
     }
@@ -64,7 +65,7 @@ impl SagaLog for DbLog {
         for staged in extra {
             change.merge(staged);
         }
-        self.visible_side(record, &mut change);
+        visible_side(&self.daemon, record, &mut change);
         let key = key(record.id);
         let bytes = serde_json::to_vec(record).expect("a saga's record is plain JSON");
         change.guard(Guard::AtRevision(key.clone(), *expected));

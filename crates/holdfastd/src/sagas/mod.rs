@@ -7,6 +7,7 @@
 //!
 //! Definitions are in the sibling files, one saga each; [`definitions`] lists them.
 
+pub mod bereaved;
 mod log;
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +25,7 @@ use xenapi::{Error, OpaqueRef, Value};
 use crate::api::{Caller, errors};
 use crate::edits::{self, Change, Edit, Object};
 use crate::records::decode;
-use crate::{Daemon, View, random_uuid, tasks};
+use crate::{Daemon, View, fencing, random_uuid, tasks};
 
 /// What a step sees of its saga.
 pub type State = saga::State<Change>;
@@ -278,7 +279,12 @@ pub async fn begin(
         since: daemon.now(),
     };
     let params = serde_json::to_value(Params { face, args }).expect("parameters are plain JSON");
-    let record = def.record(id, owner, params);
+    let mut record = def.record(id, owner, params);
+    record.boot = daemon.boot_of(&daemon.store().view(), owner);
+    if owner != daemon.host() {
+        // Nobody would run it any more. This host's own fence guards every commit anyway.
+        change.guard(Guard::Absent(fencing::key(owner, &record.boot)));
+    }
     let bytes = serde_json::to_vec(&record).expect("a saga's record is plain JSON");
     change.guard(Guard::Absent(key(id)));
     change.put(key(id), bytes.into());
@@ -295,12 +301,13 @@ pub fn assist(
     change: &mut Change,
     id: Uuid,
     kind: &'static str,
-    owner: Uuid,
+    (owner, boot): (Uuid, String),
     args: serde_json::Value,
 ) {
     let def = definitions().get(kind).expect("a plan names a saga that exists");
     let params = serde_json::to_value(Args { args }).expect("parameters are plain JSON");
-    let record = def.record(id, owner, params);
+    let mut record = def.record(id, owner, params);
+    record.boot = boot;
     let bytes = serde_json::to_vec(&record).expect("a saga's record is plain JSON");
     change.guard(Guard::Absent(key(id)));
     change.put(key(id), bytes.into());
@@ -503,7 +510,9 @@ pub async fn follow(daemon: Arc<Daemon>) {
     loop {
         let view = daemon.store().view();
         daemon.sagas.settle(view.revision());
-        for item in view.table(Table::Saga) {
+        // A fenced boot and a forgotten host work on nothing.
+        let keeps_still = fencing::standing(&daemon, &view) != fencing::Standing::Member;
+        for item in view.table(Table::Saga).filter(|_| !keeps_still) {
             let Some(record) = item.raw().and_then(|b| decode::<SagaRecord>(b).ok()) else {
                 continue;
             };

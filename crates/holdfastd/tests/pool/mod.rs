@@ -61,7 +61,81 @@ pub struct Pool {
     pub world: Arc<World>,
     pub storage: Arc<Storage>,
     pub db: MemoryDb,
+    pub power: Arc<FakePower>,
     dir: tempfile::TempDir,
+}
+
+/// What all hosts of a pool are made over.
+struct Shared<'p> {
+    world: &'p Arc<World>,
+    storage: &'p Arc<Storage>,
+    db: &'p MemoryDb,
+    power: &'p Arc<FakePower>,
+}
+
+/// Power devices in memory, by plug.
+#[derive(Debug)]
+pub struct FakePower {
+    world: Arc<World>,
+    on: Mutex<BTreeMap<String, bool>>,
+    /// These take orders and do nothing.
+    pub deaf: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl FakePower {
+    fn of(world: &Arc<World>) -> Arc<Self> {
+        Arc::new(Self { world: world.clone(), on: Mutex::default(), deaf: Mutex::default() })
+    }
+
+    /// The plug has power, or not.
+    pub fn set(&self, plug: &str, on: bool) {
+        self.on.lock().expect("not poisoned").insert(plug.to_owned(), on);
+    }
+
+    fn plug(options: &[(String, String)]) -> String {
+        options.iter().find(|(n, _)| n == "plug").map(|(_, v)| v.clone()).unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl holdfastd::power::PowerDevices for FakePower {
+    async fn status(
+        &self,
+        _: &str,
+        options: &[(String, String)],
+    ) -> Result<host::power::Power, String> {
+        let on = self.on.lock().expect("not poisoned").get(&Self::plug(options)).copied();
+        match on {
+            Some(true) => Ok(host::power::Power::On),
+            Some(false) => Ok(host::power::Power::Off),
+            None => Err("no such plug".to_owned()),
+        }
+    }
+
+    async fn switch(
+        &self,
+        _: &str,
+        options: &[(String, String)],
+        to: host::power::Power,
+    ) -> Result<(), String> {
+        let plug = Self::plug(options);
+        if !self.deaf.lock().expect("not poisoned").contains(&plug) {
+            if to == host::power::Power::Off {
+                self.world.power_off(&plug);
+            }
+            self.set(&plug, to == host::power::Power::On);
+        }
+        Ok(())
+    }
+}
+
+/// Ends its house-keeping when it goes.
+pub struct House(tokio::task::JoinHandle<()>);
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// One host: its daemon and its registry of guests.
@@ -114,13 +188,15 @@ impl Pool {
         let asked = world.clone();
         storage.ask_for_holders(move |path| asked.writer_of(path));
         let db = MemoryDb::new();
+        let power = FakePower::of(&world);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let pool_uuid = Uuid::from_u128(0x9001);
         let mut hosts: Vec<Host> = Vec::new();
         for number in 1..=count {
             let name = format!("h{number}");
             let uuid = Uuid::from_u128(0xA000 + number as u128);
-            let host = Host::new(&name, uuid, pool_uuid, &world, &storage, &db, dir.path()).await;
+            let shared = Shared { world: &world, storage: &storage, db: &db, power: &power };
+            let host = Host::new(&name, uuid, pool_uuid, &shared, dir.path()).await;
             host.appear(pool_uuid, hosts.first()).await;
             // No replica is as fast as a test that goes from host to host.
             if number > 1 {
@@ -132,7 +208,7 @@ impl Pool {
         for host in &hosts {
             host.daemon.catch_up().await;
         }
-        Self { hosts, world, storage, db, dir }
+        Self { hosts, world, storage, db, power, dir }
     }
 
     /// A pool whose daemons do everything the real ones do with guests, each on threads of its own, so that
@@ -167,6 +243,44 @@ impl Pool {
         self.revive_in(number, Some(boot_id)).await;
     }
 
+    /// A power cut as the others see it: everything of the host is gone at once, and they have seen its lease end.
+    pub async fn dies(&mut self, number: usize) {
+        self.kill(number);
+        let dead = self.hosts[number].uuid;
+        self.world.power_off(&self.hosts[number].name);
+        self.hosts[number].had.guests.lock().expect("not poisoned").clear();
+        self.falls_silent(dead).await;
+    }
+
+    /// As the others see a host whose lease has ended, dead or not.
+    pub async fn falls_silent(&self, silent: Uuid) {
+        let other = self.hosts.iter().find(|h| h.uuid != silent).expect("another host");
+        let view = self.view().await;
+        let metrics = view.record("host", silent).and_then(|h| {
+            h.get_by_name("metrics").and_then(Value::as_opaque).and_then(OpaqueRef::uuid)
+        });
+        let mut change = Change::new();
+        change.set(Object::new("host_metrics", metrics.expect("metrics")), "live", false);
+        edits::commit(&other.daemon, &change).await.expect("commits");
+        let long_ago = tokio::time::Instant::now()
+            .checked_sub(Duration::from_secs(60))
+            .expect("this machine has run for a minute");
+        for host in self.hosts.iter().filter(|h| h.uuid != silent) {
+            host.daemon.leases.note_gone(silent, long_ago);
+        }
+    }
+
+    /// A host cleans up after fences for as long as the answer lives, as the coordinator does.
+    pub fn keeps_house(&self, number: usize) -> House {
+        let daemon = self.hosts[number].daemon.clone();
+        House(tokio::spawn(async move {
+            loop {
+                holdfastd::reconcilers::fences::round(&daemon).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }))
+    }
+
     async fn revive_in(&mut self, number: usize, boot_id: Option<&str>) {
         self.kill(number);
         let old = &self.hosts[number];
@@ -178,6 +292,7 @@ impl Pool {
             drivers: old.daemon.drivers().clone(),
             had: old.had.clone(),
             networks: Arc::new(NoBridges),
+            power: self.power.clone(),
             clock: Arc::new(holdfastd::clock::SystemClock),
         };
         let own = self.db.for_host();
@@ -201,6 +316,7 @@ impl Pool {
         host.daemon = booted.await.expect("the daemon starts");
         host.db = own;
         host.runtime = Some(runtime);
+        host.tell().await;
     }
 
     /// Waits until nothing is left behind.
@@ -400,8 +516,12 @@ impl Pool {
             }
         }
         for host in &self.hosts {
-            let domains =
-                host.daemon.hypervisor().list(PATIENCE).await.expect("the fake lists its domains");
+            let domains = match host.daemon.hypervisor().list(PATIENCE).await {
+                Ok(domains) => domains,
+                // A host that is off has none.
+                Err(error) if error.kind == driver_api::Kind::Unavailable => continue,
+                Err(error) => panic!("the fake lists its domains: {error:?}"),
+            };
             for domain in domains {
                 if !alive(domain.vm) {
                     wrong.push(format!("domain of {} on {}", domain.vm, host.name));
@@ -518,15 +638,14 @@ impl Host {
         name: &str,
         uuid: Uuid,
         pool: Uuid,
-        world: &Arc<World>,
-        storage: &Arc<Storage>,
-        db: &MemoryDb,
+        shared: &Shared<'_>,
         dir: &std::path::Path,
     ) -> Self {
+        let Shared { world, storage, db, power } = *shared;
         let number = uuid.as_u128() & 0xFF;
         let home = dir.join(name);
         let config: Config = toml::from_str(&format!(
-            "[host]\nname = '{name}'\naddress = '10.0.0.{number}'\n[paths]\nstate = '{0}/state'\nrun = \
+            "[host]\nname = '{name}'\naddress = '127.77.0.{number}'\n[paths]\nstate = '{0}/state'\nrun = \
              '{0}/run'\netc = '{0}/etc'\n",
             home.display()
         ))
@@ -559,6 +678,7 @@ impl Host {
             drivers,
             had: had.clone(),
             networks: Arc::new(NoBridges),
+            power: power.clone(),
             clock: Arc::new(holdfastd::clock::SystemClock),
         };
         let store = Store::new(lag.on(own.clone()), Replica::new());
@@ -614,6 +734,12 @@ impl Host {
                 [("name_label", "internal".into()), ("bridge", "xapi0".into())],
             ));
         }
+        edits::commit(&self.daemon, &change).await.expect("the host's records are committed");
+        self.tell().await;
+    }
+
+    /// Tells the pool of its boot, as every start does.
+    async fn tell(&self) {
         let member = Member {
             address: self.daemon.config().host.address.clone(),
             api_port: 443,
@@ -624,8 +750,10 @@ impl Host {
             software: first_start::VERSION.to_owned(),
             unknown: serde_json::Map::new(),
         };
+        let mut change = Change::new();
         change.put(Key::new(Table::HostAgent, self.uuid.to_string()), encode(&member));
-        edits::commit(&self.daemon, &change).await.expect("the host's records are committed");
+        // A host that was fenced or forgotten tells nobody anything.
+        let _ = edits::commit(&self.daemon, &change).await;
     }
 
     /// A shared file repository at that place, plugged on every host.

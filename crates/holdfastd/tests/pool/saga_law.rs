@@ -61,6 +61,7 @@ where
             verdict
         },
     )
+    .in_boot("boot-of-h1")
     .applying(|daemon, staged: &[Change]| {
         let mut change = Change::new();
         for part in staged {

@@ -189,6 +189,7 @@ pub(super) fn lock(
         vm: Some(vm.uuid()),
         saga: None,
         host: placement.as_ref().and_then(|p| p.host).unwrap_or_else(|| daemon.host()),
+        boot_id: placement.as_ref().map(|p| p.boot_id.clone()).unwrap_or_default(),
         write,
         generation: placement.map_or(0, |p| p.generation),
         since: daemon.now(),

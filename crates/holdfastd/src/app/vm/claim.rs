@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::super::{text, truth};
 use super::spec::Disk;
-use crate::View;
 use crate::edits::{Change, DocEdit};
 use crate::records::{LockHolder, Placement, VdiLock, decode, encode};
+use crate::{View, fencing};
 
 /// Key of a VM's placement.
 pub(crate) fn placement_key(vm: Uuid) -> Key {
@@ -48,7 +48,7 @@ pub(crate) struct Claim {
     pub(crate) vm: Uuid,
     /// Where it will run.
     pub(crate) host: Uuid,
-    /// Boot of that host, if it is this one.
+    /// Boot of that host, as it told the pool.
     pub(crate) boot_id: String,
     /// Memory, bytes.
     pub(crate) memory: i64,
@@ -67,7 +67,9 @@ pub(crate) fn take(
     disks: &[Disk],
 ) -> Result<u64, Refusal> {
     let before = placement(view, claim.vm);
-    if let Some(host) = before.as_ref().and_then(|p| p.host) {
+    // What a fenced boot held is void, also before anybody has cleaned it up.
+    let holds = before.as_ref().filter(|p| !fencing::is_void(view, p));
+    if let Some(host) = holds.and_then(|p| p.host) {
         return Err(Refusal::NotAllowed {
             reason: format!(
                 "the VM is still placed on host {host}; it is released when that host has stopped it or is fenced"
@@ -87,6 +89,7 @@ pub(crate) fn take(
         host: Some(claim.host),
         migrating_to: None,
         incoming: None,
+        incoming_boot: String::new(),
         issued: generation,
         boot_id: claim.boot_id.clone(),
         epoch: view.pool_epoch().unwrap_or(1),
@@ -95,10 +98,16 @@ pub(crate) fn take(
         unknown: before.map(|p| p.unknown).unwrap_or_default(),
     };
     change.guard(unchanged(view, placement_key(claim.vm)));
+    change.guard(not_fenced(claim));
     change.put(placement_key(claim.vm), encode(&record));
     reserve(view, change, claim);
     take_disks(view, change, claim, generation, disks)?;
     Ok(generation)
+}
+
+/// Nothing is placed in a boot that is fenced by then: nobody would clean it up any more.
+fn not_fenced(claim: &Claim) -> Guard {
+    Guard::Absent(fencing::key(claim.host, &claim.boot_id))
 }
 
 /// Adds the beginning of a migration to `claim.host` to `change`: the placement names both hosts and both generations,
@@ -121,10 +130,12 @@ pub(crate) fn begin_move(
     let moving = Placement {
         migrating_to: Some(claim.host),
         incoming: Some(incoming),
+        incoming_boot: claim.boot_id.clone(),
         issued: incoming,
         ..before
     };
     change.guard(unchanged(view, placement_key(claim.vm)));
+    change.guard(not_fenced(claim));
     change.put(placement_key(claim.vm), encode(&moving));
     reserve(view, change, claim);
     Ok((generation, incoming))
@@ -144,7 +155,8 @@ pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: Stri
         host: Some(to),
         migrating_to: None,
         incoming: None,
-        boot_id,
+        incoming_boot: String::new(),
+        boot_id: boot_id.clone(),
         since: now,
         ..before
     };
@@ -156,6 +168,7 @@ pub(crate) fn end_move(view: &View, change: &mut Change, vm: Uuid, boot_id: Stri
         let lock = view.get(&lock_key(vdi)).and_then(|i| decode::<VdiLock>(i.raw()?).ok());
         let Some(mut holder) = lock.and_then(|l| l.holders.get(&vm).cloned()) else { continue };
         holder.host = to;
+        holder.boot_id.clone_from(&boot_id);
         holder.generation = incoming;
         if let Ok(value) = serde_json::to_value(&holder) {
             change.doc(lock_key(vdi), DocEdit::Put { map: "holders", key: vm.to_string(), value });
@@ -169,7 +182,8 @@ pub(crate) fn cancel_move(view: &View, change: &mut Change, vm: Uuid) {
     let Some(before) = placement(view, vm) else { return };
     let Some(to) = before.migrating_to else { return };
     let incoming = before.incoming;
-    let mut stays = Placement { migrating_to: None, incoming: None, ..before };
+    let mut stays = 
+        Placement { migrating_to: None, incoming: None, incoming_boot: String::new(), ..before };
     if let Some(incoming) = incoming {
         stays.note_move(incoming, false);
     }
@@ -209,6 +223,7 @@ pub(crate) fn take_disks(
             vm: Some(claim.vm),
             saga: None,
             host: claim.host,
+            boot_id: claim.boot_id.clone(),
             write,
             generation,
             since: claim.now,
@@ -249,6 +264,7 @@ pub(crate) fn lock_beside(
         .and_then(|i| i.raw())
         .and_then(|b| decode(b).ok())
         .unwrap_or_default();
+    lock.holders.retain(|_, h| !fencing::is_void_holder(view, h));
     let others: Vec<Holder> = lock
         .holders
         .iter()
@@ -282,9 +298,8 @@ fn describe(view: &View, vdi: Uuid, holder: &LockHolder) -> Holder {
         },
         mode: if holder.write { Mode::ReadWrite } else { Mode::ReadOnly },
         since: holder.since,
-        fenced: view
-            .table(Table::Fence)
-            .any(|item| item.key.id.starts_with(&holder.host.to_string())),
+        fenced: fencing::is_void_holder(view, holder),
+        live: crate::app::host::is_live(view, holder.host),
     }
 }
 
@@ -313,11 +328,9 @@ pub(crate) fn unlock(change: &mut Change, vdi: Uuid, by: Uuid) {
 
 /// Releases everything the VM holds on `host`: placement, memory, disks. The placement keeps its generation.
 pub(crate) fn release(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
-    change.doc(placement_key(vm), DocEdit::Set { member: "host", value: serde_json::Value::Null });
-    change.doc(
-        placement_key(vm),
-        DocEdit::Set { member: "migrating_to", value: serde_json::Value::Null },
-    );
+    for member in ["host", "migrating_to", "incoming"] {
+        change.doc(placement_key(vm), DocEdit::Set { member, value: serde_json::Value::Null });
+    }
     unreserve(change, vm, host);
     for vdi in held(view, vm) {
         unlock(change, vdi, vm);
@@ -336,6 +349,7 @@ pub(crate) fn park(view: &View, change: &mut Change, vm: Uuid, host: Uuid) {
             continue;
         };
         holder.host = Uuid::nil();
+        holder.boot_id.clear();
         let value = serde_json::to_value(&holder).expect("a holder is plain JSON");
         change.doc(lock_key(vdi), DocEdit::Put { map: "holders", key: vm.to_string(), value });
     }

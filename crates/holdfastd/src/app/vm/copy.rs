@@ -121,6 +121,7 @@ pub(super) fn lock(
             vm: None,
             saga: Some(by),
             host,
+            boot_id: daemon.boot_of(view, host),
             write,
             generation: 0,
             since: daemon.now(),

@@ -165,12 +165,24 @@ pub(crate) async fn placement_still_ours(
         StepError::transient(format!("the placement of VM {vm} can't be read again: {e}"))
     })?;
     let placement: Option<Placement> = entry.and_then(|e| decode(&e.value).ok());
+    // The boot counts too: a run of a former boot ended with it, and what that boot held may be another host's by now.
+    let boot = daemon.boot_id();
     let ours = placement.as_ref().is_some_and(|p| {
-        (p.generation == generation && p.host == Some(daemon.host()))
-            || (p.incoming == Some(generation) && p.migrating_to == Some(daemon.host()))
+        (p.generation == generation && p.host == Some(daemon.host()) && p.boot_id == boot)
+            || (p.incoming == Some(generation)
+                && p.migrating_to == Some(daemon.host())
+                && p.incoming_boot == boot)
     });
     if ours {
-        Ok(())
+        // A placement that is void must not look like ours either.
+        let key = crate::fencing::key(daemon.host(), boot);
+        match daemon.store().db().get(&key).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(StepError::failed(format!(
+                "this boot of the host is fenced; VM {vm} is not started here"
+            ))),
+            Err(e) => Err(StepError::transient(format!("this host's fence can't be read: {e}"))),
+        }
     } else {
         Err(StepError::failed(format!(
             "VM {vm} was placed elsewhere meanwhile ({placement:?}); it is not started here"

@@ -42,6 +42,12 @@ pub(super) async fn call(
 ) -> Result<Value, Error> {
     match message {
         "start" | "start_on" => return start::start(daemon, message, call).await,
+        "holdfast_start_in_order" => {
+            return super::host_recover::start_in_order(daemon, call).await;
+        }
+        "holdfast_get_state" => {
+            return super::host_liveness::of_vm(daemon, super::ref_param(call, 0)).await;
+        }
         "clone" | "copy" => return copy::call(daemon, message, call).await,
         "provision" => return provision::call(daemon, call).await,
         "pool_migrate" => return migrate::pool_migrate(daemon, call).await,

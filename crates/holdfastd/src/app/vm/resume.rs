@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use driver_api::storage::Attached;
 use pooldb::CommitError;
+use saga::StepError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Value};
@@ -25,6 +26,9 @@ use crate::api::{Authorized, errors};
 use crate::edits::{Change, Object};
 use crate::projection::vm_state;
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, UndoResult, action};
+
+/// Output that says that the image is older than the disks.
+const STALE: &str = "stale";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Args {
@@ -116,7 +120,16 @@ async fn release(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     if stop::is_current(&view, args.vm, args.host, args.generation) {
         let mut change = Change::new();
         change.guard(claim::unchanged(&view, claim::placement_key(args.vm)));
-        claim::park(&view, &mut change, args.vm, args.host);
+        if state.output_if_any::<bool>(STALE)? == Some(true) {
+            image::detach(daemon, args.sr, args.image).await;
+            image::destroy(daemon, args.sr, args.image).await?;
+            launch::publish_stopped(&view, &mut change, args.vm, "Halted");
+            claim::release(&view, &mut change, args.vm, args.host);
+            change.set(Object::new("VM", args.vm), "suspend_VDI", Value::Ref(OpaqueRef::NULL));
+            change.delete(Object::new("VDI", args.image));
+        } else {
+            claim::park(&view, &mut change, args.vm, args.host);
+        }
         state.stage(change);
     }
     Ok(())
@@ -169,6 +182,12 @@ async fn register(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 
 async fn run(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
+    if args.host != daemon.host() || state.boot != daemon.boot_id() {
+        // Whoever began this step may have let the guest run: its disks may be newer than its memory.
+        state.put(STALE, true)?;
+        let text = format!("VM {} ended with its host while it was resumed", args.vm);
+        return Err(StepError::failed(text));
+    }
     launch::placement_still_ours(daemon, args.vm, args.generation).await?;
     if !args.paused {
         daemon

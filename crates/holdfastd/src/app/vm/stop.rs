@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driver_api::Kind;
-use pooldb::Table;
 use saga::StepError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -23,9 +22,8 @@ use super::{claim, image};
 use crate::api::{Authorized, errors};
 use crate::edits::{self, Change, Object};
 use crate::projection::vm_state;
-use crate::records::{Fence, decode};
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, action};
-use crate::{Daemon, View, mutants};
+use crate::{Daemon, View, fencing, mutants};
 
 /// Longest wait for a guest that was asked to power off (XenServer's domain_shutdown_total_timeout).
 const CLEAN_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -225,10 +223,14 @@ pub(super) async fn reset(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Val
         };
         return sagas::perform(daemon, call.caller(), call.task(), plan).await;
     }
-    let hosts: Vec<Uuid> = [Some(host), placement.migrating_to].into_iter().flatten().collect();
-    for host in &hosts {
-        if !is_fenced(&view, *host, &placement.boot_id) {
-            return Err(may_be_alive(&view, vm, *host));
+    let boots =
+        [(Some(host), &placement.boot_id), (placement.migrating_to, &placement.incoming_boot)];
+    let hosts: Vec<Uuid> = boots.iter().filter_map(|(host, _)| *host).collect();
+    for (host, boot) in boots {
+        if let Some(host) = host
+            && !fencing::is_fenced(&view, host, boot)
+        {
+            return Err(may_be_alive(&view, vm, host));
         }
     }
     launch::publish_stopped(&view, &mut change, vm.uuid(), "Halted");
@@ -239,20 +241,15 @@ pub(super) async fn reset(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Val
     Ok(Value::Void)
 }
 
-/// Whether there is proof that this boot of the host has ended.
-fn is_fenced(view: &View, host: Uuid, boot: &str) -> bool {
-    view.table(Table::Fence)
-        .filter_map(|item| decode::<Fence>(item.raw()?).ok())
-        .any(|fence| fence.host == host && fence.boot_id == boot)
-}
-
 fn may_be_alive(view: &View, vm: &Record, host: Uuid) -> Error {
     let label = view.record("host", host).map(|h| text(h, "name_label")).unwrap_or_default();
     errors::not_allowed(format!(
-        "VM '{}' ({}) may still run on host '{label}' ({host}), which does not answer: silence is no proof that it \
-         stopped. Bring the host back, or declare it dead when you know that its power is off",
+        "VM '{0}' ({1}) may still run on host '{label}' ({host}), which does not answer: silence is no proof that it \
+         stopped. Bring the host back; or, when you know that its power is off: xe vm-reset-powerstate uuid={1} \
+         force=true confirm=\"{2}\"",
         text(vm, "name_label"),
-        vm.uuid()
+        vm.uuid(),
+        planner::fence::phrase(label)
     ))
 }
 

@@ -70,6 +70,11 @@ async fn destroy_image(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
 
 async fn save(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
+    if args.host != daemon.host() || state.boot != daemon.boot_id() {
+        // The guest ended with its host; half an image must not look like a whole one.
+        let text = format!("VM {} ended with its host while its memory was written", args.vm);
+        return Err(StepError::failed(text));
+    }
     let volume = args.image.volume.volume;
     let path = image::attach(daemon, args.image.sr, volume, true).await?;
     match daemon.hypervisor().save(args.vm, &path, SAVE_LIMIT).await {

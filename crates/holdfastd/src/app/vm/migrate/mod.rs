@@ -258,6 +258,7 @@ fn decide(
             vm: Some(vm.uuid()),
             saga: None,
             host: to,
+            boot_id: taken.boot_id.clone(),
             write: true,
             generation: incoming,
             since: daemon.now(),
@@ -269,7 +270,8 @@ fn decide(
     change.set(Object::new("VM", vm.uuid()), "scheduled_to_be_resident_on", reference(to));
     let args =
         Move { vm: vm.uuid(), from, to, generation, incoming, receive: random_uuid(), disks };
-    sagas::assist(&mut change, args.receive, "vm_receive", to, serde_json::json!(args));
+    let owner = (to, taken.boot_id);
+    sagas::assist(&mut change, args.receive, "vm_receive", owner, serde_json::json!(args));
     Ok((change, args))
 }
 
@@ -383,10 +385,44 @@ impl Move {
         self.verdict(claim::placement(view, self.vm).as_ref())
     }
 
+    /// Whether the boot of that side is proved to have ended.
+    fn is_fenced(&self, view: &View, side: Uuid) -> bool {
+        let Some(p) = claim::placement(view, self.vm) else { return false };
+        let boot = if side == self.to { &p.incoming_boot } else { &p.boot_id };
+        crate::fencing::is_fenced(view, side, boot)
+    }
+
+    /// The commit that says it ended with its target: what was left here has been stopped, and nothing runs there.
+    fn lost(&self, view: &View) -> Change {
+        let mut change = Change::new();
+        let Some(before) = claim::placement(view, self.vm) else { return change };
+        let mut ended = crate::records::Placement {
+            host: None,
+            migrating_to: None,
+            incoming: None,
+            incoming_boot: String::new(),
+            ..before
+        };
+        ended.note_move(self.incoming, false);
+        change.guard(claim::unchanged(view, claim::placement_key(self.vm)));
+        change.put(claim::placement_key(self.vm), crate::records::encode(&ended));
+        super::launch::publish_stopped(view, &mut change, self.vm, "Halted");
+        for host in [self.from, self.to] {
+            claim::unreserve(&mut change, self.vm, host);
+        }
+        for vdi in claim::held(view, self.vm) {
+            claim::unlock(&mut change, vdi, self.vm);
+        }
+        let none = Value::Ref(OpaqueRef::NULL);
+        change.set(Object::new("VM", self.vm), "scheduled_to_be_resident_on", none);
+        change
+    }
+
     /// The commit that says it arrived, guarded by the placement as in `view`.
     fn arrival(&self, daemon: &Daemon, view: &View, domid: Option<i32>) -> Change {
         let mut change = Change::new();
         let boot = daemon.boot_of(view, self.to);
+        change.guard(pooldb::Guard::Absent(crate::fencing::key(self.to, &boot)));
         claim::end_move(view, &mut change, self.vm, boot, daemon.now());
         let vm = Object::new("VM", self.vm);
         change.set(vm, "resident_on", reference(self.to));

@@ -201,7 +201,13 @@ impl Watch {
             }
             Ok(None) => Target::Unknown,
         };
-        let change = match migration::judge(super::testimony(view, own), target) {
+        // A source that is proved stopped sends no more, and its machine went with it, complete here or not.
+        let source = if args.is_fenced(view, args.from) {
+            migration::Source::Stopped
+        } else {
+            super::testimony(view, own)
+        };
+        let change = match migration::judge(source, target) {
             migration::Verdict::Wait => return,
             migration::Verdict::Arrived => {
                 let pid = seen.as_ref().ok().and_then(|seen| seen.as_ref()?.pid);

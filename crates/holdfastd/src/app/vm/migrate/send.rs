@@ -164,6 +164,10 @@ async fn migrate(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
                 }
             }
             Here::Moving => {}
+            // It may have run on the target and written to its disks, so what stands here must not run on.
+            Here::Stopped | Here::Gone if args.is_fenced(&daemon.view().await, args.to) => {
+                lost(daemon, &args).await?;
+            }
             Here::Stopped | Here::Gone => {
                 let since = *silent_since.get_or_insert_with(|| {
                     tracing::warn!(vm = %args.vm, target = %args.to, "waiting for the target's word on a migration");
@@ -279,6 +283,13 @@ async fn stay(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
         }
         daemon.catch_up().await;
         let view = daemon.view().await;
+        // It may have run there; that its saga has ended proves nothing of that.
+        if args.is_fenced(&view, args.to)
+            && matches!(here(daemon, args.vm).await?, Here::Stopped | Here::Gone)
+        {
+            lost(daemon, &args).await?;
+            continue;
+        }
         // An ended saga of the target's with no verdict failed before it had anything of the guest.
         let expected = sagas::read(&view, args.receive).is_some_and(|r| !r.has_ended());
         let stays = match here(daemon, args.vm).await? {
@@ -311,6 +322,19 @@ async fn stay(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     Ok(())
 }
 
+/// The target is proved stopped, and the guest may have run there: it ended with it, and what stands here goes.
+async fn lost(daemon: &Arc<Daemon>, args: &Move) -> Result<(), StepError> {
+    launch::destroy_domain(daemon, args.vm, args.generation).await?;
+    let view = daemon.view().await;
+    if args.verdict_in(&view) == Verdict::Moving
+        && let Err(error) = edits::commit(daemon, &args.lost(&view)).await
+    {
+        tracing::debug!(vm = %args.vm, %error, "deciding again");
+        daemon.catch_up().await;
+    }
+    Ok(())
+}
+
 /// A guest whose CPUs the hypervisor stopped for a migration that failed runs on.
 async fn wake(daemon: &Arc<Daemon>, args: &Move) {
     if !matches!(here(daemon, args.vm).await, Ok(Here::Stopped)) {
@@ -337,6 +361,11 @@ async fn settle(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
             Verdict::Stays => {
                 let text = format!("VM {} ended while it moved", args.vm);
                 return Err(sagas::failed(&Error::new("INTERNAL_ERROR", [text])));
+            }
+            // It left for a host that is proved stopped: it ended there.
+            Verdict::Moving if args.is_fenced(&view, args.to) => {
+                lost(daemon, &args).await?;
+                continue;
             }
             Verdict::Moving => {}
         }
