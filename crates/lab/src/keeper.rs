@@ -111,6 +111,7 @@ pub fn run(lab: &str) -> Result<()> {
     tree.make(GROUP)?;
     tree.join(GROUP, std::process::id())?;
     let lab = Lab::load(&layout)?;
+    crate::bmc::serve(&layout, &lab)?;
     let mut ports = Vec::new();
     for host in &lab.hosts {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, host.api_port))

@@ -80,6 +80,11 @@ impl Layout {
         self.run().join("keeper.log")
     }
 
+    /// The sockets of the hosts' power devices; hosts see it as [`crate::bmc::SEEN_AT`].
+    pub fn bmc(&self) -> PathBuf {
+        self.run().join("bmc")
+    }
+
     /// A small tmpfs with one pinned network namespace per host, for the switch and for the client.
     pub fn pins(&self) -> PathBuf {
         self.run().join("ns")

@@ -16,6 +16,7 @@
 //!
 //! Where next: [`up`] for the order of things, [`fault`] for the kinds of faults, `init/` for what a host sees.
 
+pub mod bmc;
 pub mod cgroup;
 pub mod cli;
 pub mod down;

@@ -17,8 +17,8 @@ pub(crate) struct LabArguments {
 }
 
 /// What a lab host runs, and the lab itself.
-const PROGRAMS: [&str; 5] =
-    ["holdfastd", "holdfast-had", "xe", "xe-toolstack-restart", "holdfast-lab"];
+const PROGRAMS: [&str; 6] =
+    ["holdfastd", "holdfast-had", "xe", "xe-toolstack-restart", "holdfast-lab", "fence_lab"];
 
 /// Builds the programs and returns their directory.
 pub(crate) fn build(root: &Path, release: bool) -> anyhow::Result<PathBuf> {

@@ -5,6 +5,7 @@
 //!   /etc /var /srv        the host's own directories on disk: they survive a power cut
 //!   /srv/shared /srv/iso  one directory for all hosts of the lab
 //!   /run /tmp             new at each boot
+//!   /run/lab-bmc          power devices of all hosts
 //!   /run/lab              control socket of process 1      /run/lab-bin   the programs under test, first in PATH
 //!   /dev                  a few harmless nodes, net/tun and fuse; no kvm (probing it can hang for 45 s)
 //!   /proc /sys            of the host's own namespaces; /proc/sys/kernel/random/boot_id is new at each boot
@@ -81,6 +82,8 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     let iso = Held::open(&layout.iso())?;
     let control = Held::open(&layout.host_run(host))?;
     let bin = Held::open(&spec.bin_dir)?;
+    std::fs::create_dir_all(layout.bmc()).context("making the directory of power devices")?;
+    let bmc = Held::open(&layout.bmc())?;
     let boot_id_file = layout.host_run(host).join("boot_id");
     fs::write(&boot_id_file, format!("{boot_id}\n")).context("writing the boot id")?;
     let boot_id_file = Held::open(&boot_id_file)?;
@@ -110,7 +113,12 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     }
     fresh("tmpfs", Path::new("/run"), quiet, "mode=755,size=512m")?;
     fresh("tmpfs", Path::new("/tmp"), quiet, "mode=1777,size=1g")?;
-    for (held, at) in [(&control, CONTROL), (&bin, BIN), (&kept, crate::strict::KEPT)] {
+    for (held, at) in [
+        (&control, CONTROL),
+        (&bin, BIN),
+        (&bmc, crate::bmc::SEEN_AT),
+        (&kept, crate::strict::KEPT),
+    ] {
         dir(Path::new(at))?;
         held.bind(Path::new(at))?;
     }
