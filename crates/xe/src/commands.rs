@@ -9,6 +9,7 @@ mod files;
 mod host;
 mod host_pool;
 mod install;
+mod members;
 mod migrate;
 mod select;
 mod snapshot;
@@ -32,6 +33,7 @@ const FUNCTIONS: &[&[(&str, Run)]] = &[
     host::COMMANDS,
     host_pool::COMMANDS,
     install::COMMANDS,
+    members::COMMANDS,
     migrate::COMMANDS,
     snapshot::COMMANDS,
     storage::COMMANDS,

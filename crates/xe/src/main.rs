@@ -51,8 +51,9 @@ impl Terminal for Process {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> =
-        std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let mut words = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
+    let called = words.next().unwrap_or_default();
+    let arguments = xe::as_called(&called, words.collect());
     let mut process = Process { out: io::BufWriter::with_capacity(64 << 10, io::stdout()) };
     let code = xe::run(&arguments, &mut process);
     let _ = process.out.flush();

@@ -236,7 +236,12 @@ fn of_special(c: &'static XeCommand) -> Command {
         name: Cow::Borrowed(c.name),
         kind: Kind::Special(c),
         required: c.required.iter().map(|p| Cow::Borrowed(*p)).collect(),
-        optional: c.optional.iter().map(|p| Cow::Borrowed(*p)).collect(),
+        optional: c
+            .optional
+            .iter()
+            .chain(datamodel::xe::our_parameters(c.name))
+            .map(|p| Cow::Borrowed(*p))
+            .collect(),
         flags: c.flags.iter().map(|f| f.trim_start_matches('-')).collect(),
         selectors: c.selectors,
         common: c.common,

@@ -1,6 +1,7 @@
 //! Hosts: what is more than one call, and what asks before it acts.
 
 use super::Run;
+use super::members;
 use super::select::{self, HOSTS};
 use crate::api::{Value, s, text_of};
 use crate::context::{Context, texts};
@@ -65,25 +66,35 @@ fn is_in_emergency_mode(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Warns and asks, unless `--force`.
-fn careful(ctx: &mut Context<'_, '_>, method: &str, warnings: &[&str]) -> Result<(), Failure> {
+/// Warns with the facts of this pool and asks, unless `--force` or the sentence that is proof was given.
+fn careful(
+    ctx: &mut Context<'_, '_>,
+    plain: &str,
+    worded: &str,
+    warnings: &[&str],
+) -> Result<(), Failure> {
     let host = ctx.object("host", "uuid")?;
-    if !ctx.flag("force")? {
+    if !ctx.flag("force")? && ctx.text("confirm").is_none() {
         for warning in warnings {
             ctx.out.raw(warning);
         }
+        members::tell_facts(ctx, &host);
         if !ctx.out.user_says_yes() {
             return Ok(());
         }
     }
-    ctx.run(method, vec![s(host)])?;
-    Ok(())
+    members::with_words(
+        ctx,
+        |ctx| ctx.run(plain, vec![s(host.as_str())]).map(drop),
+        |ctx, words| ctx.run(worded, vec![s(host.as_str()), s(words)]).map(drop),
+    )
 }
 
 fn forget(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     careful(
         ctx,
         "host.destroy",
+        "host.holdfast_forget",
         &[
             "WARNING: A host should only be forgotten if it is physically unrecoverable;",
             "WARNING: if possible, Hosts should be 'ejected' from the Pool instead.",
@@ -97,6 +108,7 @@ fn declare_dead(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     careful(
         ctx,
         "host.declare_dead",
+        "host.holdfast_declare_dead",
         &[
             "WARNING: A host should only be declared dead if it is verified offline.",
             "WARNING: Performing this operation if the host is still online and has any",

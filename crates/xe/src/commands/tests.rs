@@ -64,7 +64,8 @@ pub(crate) fn pool() -> Fake {
 }
 
 fn changes(calls: &[String]) -> Vec<String> {
-    calls.iter().filter(|c| !c.contains(".get_") && !c.starts_with("event.")).cloned().collect()
+    let reads = |c: &str| [".get_", ".holdfast_get_"].iter().any(|r| c.contains(r));
+    calls.iter().filter(|c| !reads(c) && !c.starts_with("event.")).cloned().collect()
 }
 
 /// proves: S0-34 (table)

@@ -1,6 +1,7 @@
 //! VMs: power, copies, removal, creation, console.
 
 use super::Run;
+use super::members;
 use super::select::{self, Choice, VMS};
 use crate::api::{NULL_REF, Value, s, text_map, text_of};
 use crate::context::{Context, texts};
@@ -410,10 +411,20 @@ fn create(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where nothing proves that the VM's host has stopped, a person's word about that host is what resets all its VMs.
 fn reset_powerstate(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     ctx.fail_without_force()?;
-    each_vm(ctx, VMS, |ctx, vm| {
-        ctx.call("VM.power_state_reset", vec![s(vm.reference.as_str())]).map(drop)
+    each_vm(ctx, VMS.ignoring(&["confirm"]), |ctx, vm| {
+        let reset = |ctx: &mut Context<'_, '_>| {
+            ctx.call("VM.power_state_reset", vec![s(vm.reference.as_str())]).map(drop)
+        };
+        members::with_words(ctx, reset, |ctx, words| {
+            let host = ctx.get("VM", &vm.reference, "resident_on")?;
+            if host != NULL_REF && ctx.get("VM", &vm.reference, "power_state")? != "Halted" {
+                ctx.run("host.holdfast_declare_dead", vec![s(host), s(words)])?;
+            }
+            reset(ctx)
+        })
     })
 }
 

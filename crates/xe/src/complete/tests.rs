@@ -17,7 +17,7 @@ fn offered(line: &str) -> Vec<String> {
 /// proves: S2-50 (table)
 #[test]
 fn commands_are_completed() {
-    assert_eq!(offered("vm-sta"), ["vm-start"]);
+    assert_eq!(offered("vm-sta"), ["vm-start", "vm-start-in-order"]);
     assert!(offered("help vm-st").contains(&"vm-start".to_owned()));
 }
 
