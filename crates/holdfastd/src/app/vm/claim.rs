@@ -182,7 +182,7 @@ pub(crate) fn cancel_move(view: &View, change: &mut Change, vm: Uuid) {
     let Some(before) = placement(view, vm) else { return };
     let Some(to) = before.migrating_to else { return };
     let incoming = before.incoming;
-    let mut stays = 
+    let mut stays =
         Placement { migrating_to: None, incoming: None, incoming_boot: String::new(), ..before };
     if let Some(incoming) = incoming {
         stays.note_move(incoming, false);
