@@ -300,13 +300,23 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
         assert!(!class.events, "{} is internal", class.name);
     }
     // A host that joins is no member yet: it comes with the password of an administrator of the pool.
-    let by_administrators = ["pool.holdfast_join"];
+    // A recovery is an administrator's decision, also from afar.
+    let by_administrators = ["pool.holdfast_emergency_transition", "pool.holdfast_join"];
+    // What an operator may do in several steps, in one.
+    let by_operators = ["host.holdfast_enter_maintenance", "host.holdfast_leave_maintenance"];
     // Whoever may read the records may know what is true of them.
-    let by_readers = ["host.holdfast_diagnose", "pool.holdfast_readiness", "pool.holdfast_status"];
+    let by_readers = [
+        "host.holdfast_diagnose",
+        "host.holdfast_emergency",
+        "pool.holdfast_lineage",
+        "pool.holdfast_readiness",
+        "pool.holdfast_status",
+    ];
     for method in datamodel::all_methods().filter(|m| m.state() == Lifecycle::Internal) {
         let name = method.full_name();
         let internal = method.role() == Role::Internal
             || (by_administrators.contains(&name.as_str()) && method.role() >= Role::PoolAdmin)
+            || (by_operators.contains(&name.as_str()) && method.role() >= Role::PoolOperator)
             || by_readers.contains(&name.as_str());
         assert!(method.is_getter() || internal, "{name}");
     }

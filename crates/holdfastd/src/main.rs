@@ -79,6 +79,9 @@ fn main() -> anyhow::Result<()> {
                 _ = term.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            // An operating system that shuts down announces nothing else to us (S2-2, S2-7).
+            holdfastd::reconcilers::coordinator::leave_role(&stopping, true).await.ok();
+            holdfastd::reconcilers::peers::say_goodbye(&stopping).await;
             stopping.stop();
             std::io::Result::Ok(())
         });

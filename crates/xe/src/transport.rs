@@ -76,6 +76,8 @@ pub(crate) struct Transport {
     notice: Box<dyn FnMut(&str)>,
     /// One notice a command is enough.
     noticed: bool,
+    /// So is one that answers are old.
+    old: bool,
 }
 
 struct Connection {
@@ -156,6 +158,7 @@ impl Transport {
             next_id: 0,
             notice,
             noticed: false,
+            old: false,
         }
     }
 
@@ -376,6 +379,7 @@ impl Transport {
             server: connection.server.name(),
             notice: &mut *self.notice,
             noticed: &mut self.noticed,
+            old: &mut self.old,
         };
         let (body, keep) = wait.talk(&mut *connection.stream, message)?;
         if keep {

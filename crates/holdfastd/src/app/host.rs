@@ -30,6 +30,7 @@ pub(super) async fn call(
         }
         "holdfast_diagnose" => return crate::truth::diagnose_host(daemon, call).await,
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
+        "holdfast_emergency" => return Ok(super::pool::emergency::describe(daemon).into()),
         "local_assert_healthy" => {
             return if daemon.is_without_quorum() {
                 Err(Error::new("HOST_IN_EMERGENCY_MODE", Vec::<String>::new()))
@@ -40,6 +41,9 @@ pub(super) async fn call(
         _ => {}
     }
     if let Some(answer) = super::host_evacuate::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_power::call(daemon, message, call).await {
         return answer;
     }
     let view = daemon.view().await;

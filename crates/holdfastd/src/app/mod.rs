@@ -6,6 +6,7 @@
 pub mod event;
 pub mod host;
 mod host_evacuate;
+mod host_power;
 pub mod message;
 pub mod network;
 pub mod pbd;
@@ -60,10 +61,18 @@ pub async fn call(
 
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
-    [pbd::sagas(), sr::sagas(), vdi::sagas(), vm::sagas(), vbd::sagas(), vif::sagas()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        host_power::sagas(),
+        pbd::sagas(),
+        sr::sagas(),
+        vdi::sagas(),
+        vm::sagas(),
+        vbd::sagas(),
+        vif::sagas(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Messages that bound themselves: they wait for events, or for a saga whose task shows progress.
