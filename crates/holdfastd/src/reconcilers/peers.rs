@@ -396,7 +396,7 @@ mod tests {
             peers.heard(a, counter, said(1), now);
         }
         assert!((25..=40).contains(&lost()), "{}", lost());
-        peers.heard(a, 1 << 40, now);
+        peers.heard(a, 1 << 40, said(1), now);
         assert_eq!(lost(), 0);
     }
 }
