@@ -32,8 +32,10 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 pub struct Export {
     /// The records.
     pub view: View,
-    /// Newest revision among them.
+    /// Revision of the store they were read from. A private etcd counts a few of its own (leases that end).
     pub revision: Revision,
+    /// Everything up to this revision of the old lineage is here for certain.
+    pub base: Revision,
     /// Where they are from, for people.
     pub source: &'static str,
 }
@@ -70,7 +72,8 @@ pub async fn export(
                 "this host has no copy of the pool's database"
             );
             let revision = replica.revision();
-            Ok(Export { view: replica, revision, source: "the replica of this host's daemon" })
+            let source = "the replica of this host's daemon";
+            Ok(Export { view: replica, revision, base: revision, source })
         }
     }
 }
@@ -152,13 +155,12 @@ async fn read(
         );
     }
     let revision = snapshot.revision;
+    // Not the store's own revision: what it counted by itself would hide as many lost writes.
+    let base = snapshot.entries.iter().map(|entry| entry.modified).max().unwrap_or(Revision::ZERO);
     let replica: Replica<xenapi::Record> = Replica::new();
     replica.load(snapshot);
-    Ok(Export {
-        view: replica.view(),
-        revision,
-        source: "the data of this host's database process",
-    })
+    let source = "the data of this host's database process";
+    Ok(Export { view: replica.view(), revision, base, source })
 }
 
 fn free_port(address: IpAddr) -> anyhow::Result<u16> {

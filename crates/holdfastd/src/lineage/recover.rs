@@ -252,7 +252,7 @@ async fn complete(daemon: &Arc<Daemon>, plan: &Plan) -> anyhow::Result<()> {
         migrate::seed(&target, from, entries, plan.epoch).await?;
         reached("recover: filled");
         tracing::warn!(
-            epoch = plan.epoch, base = %export.revision, source = export.source,
+            epoch = plan.epoch, base = %export.base, source = export.source,
             cluster = %format!("{:x}", cluster.cluster_id), "the new database is filled"
         );
         identity.home = Home::Etcd { endpoints: vec![url], cluster_id: Some(cluster.cluster_id) };
@@ -392,7 +392,7 @@ fn entries(daemon: &Daemon, plan: &Plan, export: &Export, founder: &Member) -> V
     let recovery = Recovery {
         plan: plan.clone(),
         host,
-        base_revision: export.revision.0,
+        base_revision: export.base.0,
         source: export.source.to_owned(),
         unknown: serde_json::Map::new(),
     };

@@ -10,17 +10,11 @@ mod hosts;
 
 use hosts::Trio;
 
-/// Steps at which the survivor's daemon ends.
-const RECOVERING: &[&str] = &[
-    "recover: planned",
-    "recover: epoch noted",
-    "recover: promised",
-    "recover: data aside",
-    "recover: read",
-    "recover: founding",
-    "recover: filled",
-    "recover: identity written",
-];
+/// Steps at which the survivor's daemon ends, before its data are read and after.
+const DECIDING: &[&str] =
+    &["recover: planned", "recover: epoch noted", "recover: promised", "recover: data aside"];
+const FOUNDING: &[&str] =
+    &["recover: read", "recover: founding", "recover: filled", "recover: identity written"];
 /// Steps at which a stale host's daemon ends.
 const FOLLOWING: &[&str] = &["follow: data aside", "follow: compared", "follow: identity written"];
 
@@ -112,8 +106,17 @@ async fn a_survivor_founds_a_new_lineage_only_on_a_persons_word_and_two_old_memb
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_survivors_daemon_may_end_at_any_step() {
-    for step in RECOVERING {
+async fn the_survivors_daemon_may_end_at_any_step_of_deciding() {
+    survives(DECIDING).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_survivors_daemon_may_end_at_any_step_of_founding() {
+    survives(FOUNDING).await;
+}
+
+async fn survives(steps: &[&str]) {
+    for step in steps {
         let mut pool = majority_lost().await;
         pool.hosts[2].restart_dying_at(Some(step)).await;
         pool.until("the emergency again", async |pool: &Trio| {
@@ -163,6 +166,8 @@ async fn what_only_the_old_majority_had_is_listed_and_kept_when_it_returns() {
     .await;
     pool.hosts[2].power_cut();
     writable(&mut pool, 0, "only the majority").await;
+    // The very last entry of a log is not known there to be committed, and etcd drops it when one member is read alone.
+    writable(&mut pool, 0, "only the majority, again").await;
     for host in &mut pool.hosts[..2] {
         host.power_cut();
     }
