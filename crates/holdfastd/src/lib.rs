@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod dump;
 pub mod edits;
 pub mod etcd_unit;
 pub mod events;

@@ -70,7 +70,8 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     let boot_id = crate::this_boot().context("this boot's id")?;
     let backend = part(&config, "database", open_database(&config, &mut identity)).await?;
     let (replica, persisting) = part(&config, "replica", async {
-        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")
+        Replica::open(&config.db_dir().join(crate::dump::offline::REPLICA_FILE))
+            .context("the persisted replica")
     })
     .await?;
     let store = Store::new(backend.db(), replica);

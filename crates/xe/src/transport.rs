@@ -507,9 +507,10 @@ impl Api for Transport {
         target: &str,
         from: &mut dyn Read,
         length: Option<u64>,
+        into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError> {
-        self.transfer("PUT", target, Some((from, length)), &mut io::sink(), progress)
+        self.transfer("PUT", target, Some((from, length)), into, progress)
     }
 
     fn another(&mut self, globals: Globals) -> Box<dyn Api> {
