@@ -257,7 +257,9 @@ fn later_lineages(daemon: &Daemon) {
         // Who has quorum there is who can be followed.
         .max_by_key(|(_, said)| (said.epoch, said.quorum));
     if let Some((host, said)) = newest {
-        daemon.gate.supersede(daemon, said.epoch, Some(host), "a sign of life");
+        // A stale host tells of the lineage too; only who has quorum there is named.
+        let by = said.quorum.then_some(host);
+        daemon.gate.supersede(daemon, said.epoch, by, "a sign of life");
     }
 }
 
@@ -333,8 +335,10 @@ fn decide(daemon: &Daemon, (shared, claimant): (Shared, Option<Uuid>), is_long: 
             }
         }
         MayStart::Superseded(epoch) => {
-            let by =
-                known.iter().find(|k| k.heard.is_some_and(|h| h.epoch == epoch)).map(|k| k.host);
+            let by = known
+                .iter()
+                .find(|k| k.heard.is_some_and(|h| h.epoch == epoch && h.quorum))
+                .map(|k| k.host);
             daemon.gate.supersede(
                 daemon,
                 epoch,
