@@ -123,7 +123,9 @@ pub static ALERTS: &[AlertDef] = &[
 /// Alerts for what XenServer has no alert for. In byte order of the names.
 pub static OUR_ALERTS: &[AlertDef] = &[
     a("HOLDFAST_CONFIGURATION_DIFFERS", 3),
+    a("HOLDFAST_DEFAULT_SR_UNUSABLE", 2),
     a("HOLDFAST_DEVICE_PROBE_FAILED", 3),
+    a("HOLDFAST_DIVERGENT_EDITS", 2),
     a("HOLDFAST_HOST_DEAD", 2),
     a("HOLDFAST_HOST_DECLARED_OFF", 3),
     a("HOLDFAST_HOST_FORGOTTEN", 3),

@@ -323,6 +323,9 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     /// ([`Kind::BadState`](crate::Kind::BadState) where the driver sees that it happened).
     async fn snapshot_disks(&self, vm: Uuid, disks: &[SnapshotDisk], limit: Duration)
     -> Result<()>;
+    /// Returns when every order given to the running domain before, also through a daemon that has died since, has been
+    /// carried out or will never be. [`Kind::NotFound`](crate::Kind::NotFound) if there is no domain: then none will be.
+    async fn settled(&self, vm: Uuid, limit: Duration) -> Result<()>;
     /// Attaches a disk to a running domain.
     async fn plug_disk(&self, vm: Uuid, disk: &DiskSpec, limit: Duration) -> Result<()>;
     /// Detaches a disk from a running domain and returns when the guest has let go.

@@ -188,7 +188,8 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
         limit: Duration,
     ) -> Result<(VolumeObservation, VolumeObservation)>;
     /// Takes back [`SrDriver::overlay_prepare`] when the hypervisor did not switch: refuses with
-    /// [`Kind::BadState`](crate::Kind) when the overlay is open or holds data.
+    /// [`Kind::BadState`](crate::Kind) when the overlay is what the guest writes to, or holds data. The caller has made
+    /// sure that no switch can still happen ([`Hypervisor::settled`](crate::hypervisor::Hypervisor::settled)).
     async fn overlay_abandon(
         &self,
         sr: &SrSpec,

@@ -41,6 +41,20 @@ pub struct HostSection {
     /// Memory kept for the host itself, bytes.
     #[serde(default = "default_reserved_memory")]
     pub reserved_memory_bytes: u64,
+    /// Command that shuts this host down.
+    #[serde(default = "default_power_off")]
+    pub power_off: Vec<String>,
+    /// Command that reboots it.
+    #[serde(default = "default_reboot")]
+    pub reboot: Vec<String>,
+}
+
+fn default_power_off() -> Vec<String> {
+    ["systemctl", "poweroff"].map(str::to_owned).to_vec()
+}
+
+fn default_reboot() -> Vec<String> {
+    ["systemctl", "reboot"].map(str::to_owned).to_vec()
 }
 
 fn default_reserved_memory() -> u64 {

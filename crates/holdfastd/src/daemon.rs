@@ -79,6 +79,10 @@ pub struct Daemon {
     pub peers: crate::reconcilers::peers::Peers,
     /// Since when leases of other hosts are gone.
     pub leases: crate::fencing::LeaseWatch,
+    /// Since when the pool is lost.
+    pub emergency: crate::lineage::emergency::Watch,
+    /// What stands before this host's database process.
+    pub gate: crate::lineage::gate::Gate,
     /// Whether this host coordinates.
     pub role: crate::reconcilers::coordinator::RoleHeld,
     /// Parts of this daemon that stall.
@@ -120,6 +124,8 @@ impl Daemon {
             tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
             leases: crate::fencing::LeaseWatch::default(),
+            emergency: crate::lineage::emergency::Watch::default(),
+            gate: crate::lineage::gate::Gate::default(),
             role: crate::reconcilers::coordinator::RoleHeld::default(),
             workers: crate::workers::Workers::default(),
             inventory: crate::probes::Inventory::default(),
@@ -357,8 +363,12 @@ impl Daemon {
         self.store.replica().age().is_some_and(|age| age > QUORUM_AGE)
     }
 
-    /// Whether no majority has confirmed this host's replica lately: it can read, not write.
+    /// Whether no majority has confirmed this host's replica lately, or the majority is of a lineage that has ended: it
+    /// can read, not write.
     pub fn is_without_quorum(&self) -> bool {
+        if self.gate.superseded().is_some() {
+            return true;
+        }
         self.store.replica().age().is_none_or(|age| age > QUORUM_AGE)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! It follows `etcd/spec.json`, which the daemon writes: starts etcd with those arguments, starts it again when it dies,
 //! and stops it when the spec says so or its generation changes. It knows nothing of the pool, so restarting or upgrading
-//! the daemon costs no voter (design.md section 3). A generation that asks for a fresh member wipes the data directory
+//! the daemon costs no voter (design.md section 3). It starts nothing before the daemon has given leave in this boot
+//! ([`crate::lineage::gate`]). A generation that asks for a fresh member wipes the data directory
 //! once, before the first start of that generation.
 
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use host::exec::{Command, Running, Stream};
 use pooldb::etcd::members::UnitSpec;
+
+use crate::lineage::gate;
 
 /// How often the spec is looked at, and the longest reaction to a change.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,6 +35,7 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
     let mut child: Option<(u64, Running, Instant)> = None;
     let mut backoff = BACKOFF_FIRST;
     let mut not_before = Instant::now();
+    let boot_id = crate::this_boot()?;
     loop {
         let spec = UnitSpec::read(&spec_path).unwrap_or_else(|error| {
             tracing::warn!(%error, "the spec can't be read; the database process stays as it is");
@@ -58,7 +62,8 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
             }
             continue;
         }
-        if let Some(spec) = spec.filter(|s| s.run && Instant::now() >= not_before) {
+        let may_start = || Instant::now() >= not_before && gate::is_given(dir, &boot_id);
+        if let Some(spec) = spec.filter(|s| s.run && may_start()) {
             if let Err(error) = spec.prepare(dir) {
                 tracing::warn!(%error, "the database directory can't be prepared");
                 not_before = Instant::now() + backoff;

@@ -43,6 +43,9 @@ pub struct Identity {
     pub pool: Uuid,
     /// Lineage of the database that this host last followed (design.md section 3).
     pub epoch: u64,
+    /// A later lineage that is known to exist, until this host follows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<u64>,
     /// Where the database is.
     pub home: Home,
     /// Fields of a newer version.
@@ -89,6 +92,7 @@ mod tests {
             host: Uuid::from_u128(1),
             pool: Uuid::from_u128(2),
             epoch: 1,
+            superseded: Some(2),
             home: Home::Etcd {
                 endpoints: vec!["https://10.0.0.1:2379".to_owned()],
                 cluster_id: Some(u64::MAX),

@@ -146,6 +146,7 @@ pub async fn complete(config: &Config, identity: &Identity, own: &View) -> anyho
     let member = Identity {
         pool: answer.pool,
         epoch: answer.epoch,
+        superseded: None,
         home: Home::Etcd { endpoints: answer.endpoints, cluster_id: Some(answer.cluster_id) },
         ..identity.clone()
     };

@@ -156,8 +156,13 @@ async fn prepare(daemon: &Daemon, view: &View, own: Vec<(Object, Record)>) -> an
         std::fs::remove_dir_all(&dir)?;
     }
     std::fs::create_dir_all(&dir)?;
-    let identity =
-        Identity { pool: random_uuid(), epoch: 1, home: Home::Embedded, ..daemon.identity() };
+    let identity = Identity {
+        pool: random_uuid(),
+        epoch: 1,
+        superseded: None,
+        home: Home::Embedded,
+        ..daemon.identity()
+    };
     let key = PoolKey::generate();
     let machine = Machine::read(config, daemon.now());
     let mut first =

@@ -18,6 +18,7 @@ pub mod bundle;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod dump;
 pub mod edits;
 pub mod etcd_unit;
 pub mod events;
@@ -29,6 +30,7 @@ pub mod http;
 pub mod identity;
 pub mod joining;
 pub mod leaving;
+pub mod lineage;
 pub mod mutants;
 pub mod networks;
 pub mod pki;
@@ -67,6 +69,18 @@ pub(crate) fn reached(step: &str) {
         && std::env::var_os("HOLDFAST_TEST_DIE_AT").is_some_and(|at| at == step)
     {
         std::process::abort();
+    }
+}
+
+/// This boot of the host. Tests that let several hosts be one machine name their boots in `HOLDFAST_TEST_BOOT_ID`; release
+/// builds have no such thing.
+///
+/// # Errors
+/// The system does not tell.
+pub(crate) fn this_boot() -> Result<String, host::Error> {
+    match std::env::var("HOLDFAST_TEST_BOOT_ID") {
+        Ok(boot) if cfg!(debug_assertions) => Ok(boot),
+        _ => host::boot::boot_id(),
     }
 }
 

@@ -1,5 +1,7 @@
-//! `holdfastd`: the host daemon, and `holdfastd etcd-unit`, the supervisor of the host's database process.
+//! `holdfastd`: the host daemon; `holdfastd etcd-unit`, the supervisor of the host's database process; and
+//! `holdfastd dump-database`, which saves the pool database while the daemon is dead.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -31,6 +33,11 @@ enum Verb {
     /// Look at one device or list them, apart from the daemon and bounded; prints JSON.
     #[command(hide = true)]
     Probe(holdfastd::probes::Arguments),
+    /// Save the pool database as this host knows it, without the daemon, the coordinator or a quorum.
+    DumpDatabase {
+        /// File to write; it must not exist.
+        file: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -42,11 +49,15 @@ fn main() -> anyhow::Result<()> {
         return holdfastd::probes::in_child(what);
     }
     let config = Config::read(&arguments.config)?;
-    if let Some(Verb::EtcdUnit) = arguments.verb {
-        return holdfastd::etcd_unit::run(&config.etcd_dir());
-    }
-    if let Some(Verb::Bundle { output }) = &arguments.verb {
-        return holdfastd::bundle::write(&config, output);
+    match arguments.verb {
+        Some(Verb::EtcdUnit) => return holdfastd::etcd_unit::run(&config.etcd_dir()),
+        Some(Verb::DumpDatabase { file }) => {
+            let header = holdfastd::dump::offline::save(&config, &file)?;
+            writeln!(std::io::stderr(), "{}", header.summary())?;
+            return Ok(());
+        }
+        Some(Verb::Bundle { output }) => return holdfastd::bundle::write(&config, &output),
+        Some(Verb::Probe(_)) | None => {}
     }
     let safe = holdfastd::starts::begin(&config);
     rustls::crypto::aws_lc_rs::default_provider()
@@ -79,6 +90,9 @@ fn main() -> anyhow::Result<()> {
                 _ = term.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            // An operating system that shuts down announces nothing else to us (S2-2, S2-7).
+            holdfastd::reconcilers::coordinator::leave_role(&stopping, true).await.ok();
+            holdfastd::reconcilers::peers::say_goodbye(&stopping).await;
             stopping.stop();
             std::io::Result::Ok(())
         });

@@ -53,6 +53,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
                 host: random_uuid(),
                 pool: random_uuid(),
                 epoch: 1,
+                superseded: None,
                 home: Home::Embedded,
                 unknown: serde_json::Map::new(),
             };
@@ -66,11 +67,12 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
     })
     .await?;
     let pool_key = pool_key(&config.paths.state.join(POOL_KEY_FILE))?;
-    let kernel = host::boot::boot_id().context("this boot's id")?;
+    let kernel = crate::this_boot().context("this boot's id")?;
     let boot_id = crate::returning::boot_id(&config, &kernel);
     let backend = part(&config, "database", open_database(&config, &mut identity)).await?;
     let (replica, persisting) = part(&config, "replica", async {
-        Replica::open(&config.db_dir().join("replica.redb")).context("the persisted replica")
+        Replica::open(&config.db_dir().join(crate::dump::offline::REPLICA_FILE))
+            .context("the persisted replica")
     })
     .await?;
     let store = Store::new(backend.db(), replica);

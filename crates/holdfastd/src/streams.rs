@@ -2,6 +2,7 @@
 
 mod console;
 mod health;
+mod metadata;
 mod system_status;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub async fn answer(
             plain(StatusCode::BAD_REQUEST, "a console is opened with CONNECT, not GET\n")
         }
         (&Method::GET, "/vncsnapshot") => console::picture(daemon, peer, request).await,
+        (&Method::GET, metadata::PATH) => metadata::dump(daemon, peer, request).await,
         (&Method::GET, "/") => plain(StatusCode::OK, "Holdfast\n"),
         (&Method::GET | &Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only calls may be posted\n"),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::backend::member_setup;
 use crate::config::Config;
+use crate::lineage::gate;
 use crate::records::VoterSlot;
 
 /// Variable of the unit's environment that names the place: the pool and etcd's id of the member.
@@ -42,7 +43,9 @@ pub fn found(config: &Config, host: Uuid, pool: Uuid) -> anyhow::Result<()> {
     let setup = member_setup(config, host, Founding::New { token })?;
     let mut spec = setup.spec(generation, true);
     spec.env.insert(PLACE.to_owned(), format!("{pool}/{FOUNDER}"));
-    write(config, &spec)
+    write(config, &spec)?;
+    // Nobody else can know of this cluster yet.
+    gate::give(config, 0, "founded by this host")
 }
 
 /// Stops this host's member, if there is one.
@@ -84,6 +87,8 @@ pub fn follow(
     let mut spec = member_setup(config, host, founding)?.spec(generation, true);
     spec.env.insert(PLACE.to_owned(), format!("{pool}/{}", slot.member));
     write(config, &spec)?;
+    // The plan was read with quorum.
+    gate::give(config, 0, "a place given by the pool")?;
     Ok(true)
 }
 

@@ -118,6 +118,13 @@ enum Command {
     },
     /// Take the lab down; nothing is left.
     Down,
+    /// Inside a host: shut it down in order.
+    #[command(hide = true)]
+    Halt {
+        /// Power it on again.
+        #[arg(long)]
+        reboot: bool,
+    },
     #[command(hide = true)]
     Keeper,
     #[command(hide = true)]
@@ -207,9 +214,10 @@ pub fn run(cli: &Cli) -> Result<u8> {
             Lab::load(&layout)?;
             return Ok(u8::from(!guest::watch::run(&layout, macs, *follow)?));
         }
+        Command::Halt { reboot } => init::halt(*reboot)?,
         Command::Down => down::down(&layout)?,
         Command::Keeper => keeper::run(layout.name())?,
-        Command::Launch { host } => launch::run(layout.name(), host)?,
+        Command::Launch { host } => return launch::run(layout.name(), host),
         Command::Init { host, boot_id } => init::run(layout.name(), host, boot_id)?,
         Command::SlowCable { number, delay_ms } => {
             slow_cable::run(layout.name(), *number, *delay_ms)?;

@@ -371,6 +371,14 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
     save(&layout.faults_file(), &faults)
 }
 
+/// A host that was shut down from inside is off as after a power cut, and powered on by the same command.
+pub fn note_off(layout: &Layout, host: &str) -> Result<()> {
+    let _one_at_a_time = lock(layout)?;
+    let mut faults = Faults::load(layout)?;
+    faults.add(Fault { host: host.to_owned(), kind: Kind::Power, arg: None });
+    save(&layout.faults_file(), &faults)
+}
+
 /// Tells the host's strict layer how its disk feels.
 fn disk_mood(layout: &Layout, host: &str, faults: &Faults) -> Result<()> {
     let mut mood = Mood::default();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::init::mounts::BIN;
 use crate::layout::Layout;
 use crate::process::{command, must};
 use crate::state::{Lab, LabHost, UnitSpec};
@@ -27,7 +28,8 @@ pub fn hosts_text(hosts: &[LabHost]) -> String {
 pub fn holdfast_text(host: &LabHost) -> String {
     let LabHost { name, address, .. } = host;
     format!(
-        "[host]\nname = \"{name}\"\naddress = \"{address}\"\n\n\
+        "[host]\nname = \"{name}\"\naddress = \"{address}\"\n\
+         power_off = [\"{BIN}/holdfast-lab\", \"halt\"]\nreboot = [\"{BIN}/holdfast-lab\", \"halt\", \"--reboot\"]\n\n\
          [api]\nlisten = \"0.0.0.0:443\"\nsocket = \"/run/holdfast/api.sock\"\nextra_addresses = [\"127.0.0.1\"]\n\n\
          [paths]\nstate = \"/var/lib/holdfast\"\nrun = \"/run/holdfast\"\n\n\
          [libvirt]\nuri = \"qemu:///system\"\nmigration_address = \"{address}\"\n\n\

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Tree;
+use crate::init::protocol::{HALTED, REBOOTING};
 use crate::layout::Layout;
 use crate::network::{self, inside};
 use crate::process::command;
 use crate::state::Lab;
-use crate::wait;
+use crate::{fault, wait};
 
 /// The keeper's control group.
 pub const GROUP: &str = "keeper";
@@ -147,6 +148,15 @@ pub fn run(lab: &str) -> Result<()> {
     Ok(())
 }
 
+/// A host that was shut down from inside is off until it is powered on; one that reboots is powered on at once.
+fn ended(layout: &Layout, host: &str, launcher: std::io::Result<ExitStatus>) -> Result<()> {
+    match launcher.context("waiting for the launcher")?.code() {
+        Some(HALTED) => fault::note_off(layout, host),
+        Some(REBOOTING) => fault::boot(layout, Lab::load(layout)?.host(host)?),
+        _ => Ok(()),
+    }
+}
+
 fn obey(layout: &Layout, request: &Request, cables: &mut HashMap<u8, Child>) -> Result<()> {
     match request {
         Request::Ports => Ok(()),
@@ -156,7 +166,13 @@ fn obey(layout: &Layout, request: &Request, cables: &mut HashMap<u8, Child>) -> 
                 .stdin(Stdio::null())
                 .spawn()
                 .with_context(|| format!("starting the launcher of {host}"))?;
-            thread::spawn(move || launcher.wait());
+            let (layout, host) = (layout.clone(), host.clone());
+            thread::spawn(move || {
+                let status = launcher.wait();
+                if let Err(error) = ended(&layout, &host, status) {
+                    crate::report::note(&format!("{host} after its end: {error:#}"));
+                }
+            });
             Ok(())
         }
         Request::SlowCable { number, delay_ms } => {

@@ -12,13 +12,14 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::cgroup::Tree;
 use crate::events::EventLog;
+use crate::init::protocol::{HALTED, REBOOTING};
 use crate::keeper::GROUP;
 use crate::layout::Layout;
 use crate::process::{command, start_ticks};
 use crate::state::{Boot, save};
 
-/// Boots a host and returns when it has ended.
-pub fn run(lab: &str, host: &str) -> Result<()> {
+/// Boots a host and returns when it has ended: with the status of a process 1 that was told to shut down, else 0.
+pub fn run(lab: &str, host: &str) -> Result<u8> {
     let layout = Layout::new(lab)?;
     let tree = Tree::find(lab)?;
     let events = EventLog::open(&layout.events_file())?;
@@ -53,7 +54,11 @@ pub fn run(lab: &str, host: &str) -> Result<()> {
     events.add(host, "power on");
     let status = child.wait().context("waiting for process 1")?;
     events.add(host, &format!("off (process 1 ended: {status})"));
-    Ok(())
+    // The keeper acts on it: this process can start nothing more, its pid namespace has ended.
+    Ok(match status.code() {
+        Some(code @ (HALTED | REBOOTING)) => u8::try_from(code).unwrap_or(0),
+        _ => 0,
+    })
 }
 
 /// A random (version 4) UUID from the kernel.

@@ -5,10 +5,11 @@
 //! section 5), and every write that follows is guarded on its own.
 //!
 //! Next: [`profile`] (the numbers and the inequality), [`lease`] (keeping one's own lease), [`peer`] (judging another
-//! host's), [`epoch`] (which order is older).
+//! host's), [`epoch`] (which order is older), [`lineage`] (which database goes on).
 
 pub mod epoch;
 pub mod lease;
+pub mod lineage;
 mod moment;
 pub mod peer;
 pub mod profile;

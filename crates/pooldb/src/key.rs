@@ -111,6 +111,16 @@ impl Table {
         }
     }
 
+    /// The table without a class that [`fmt::Display`] shows by that name; one that this version does not know is kept
+    /// by its name. `None`: no table can be called so, or too many distinct names were seen.
+    pub fn plain(name: &str) -> Option<Self> {
+        match PLAIN.iter().find(|(_, known)| *known == name) {
+            Some((table, _)) => Some(*table),
+            None if name == RECORD => None,
+            None => intern(name).map(Self::Other),
+        }
+    }
+
     fn plain_name(self) -> Option<&'static str> {
         PLAIN.iter().find(|(t, _)| *t == self).map(|(_, n)| *n)
     }
@@ -220,11 +230,7 @@ impl Key {
             let (class, id) = rest.split_once('/')?;
             return Some(Self::new(Table::Record(intern(class)?), id));
         }
-        let table = match PLAIN.iter().find(|(_, name)| *name == first) {
-            Some((table, _)) => *table,
-            None => Table::Other(intern(first)?),
-        };
-        Some(Self::new(table, rest))
+        Some(Self::new(Table::plain(first)?, rest))
     }
 }
 

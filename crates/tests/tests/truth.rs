@@ -398,6 +398,8 @@ fn a_part_that_panics_at_start(lab: &PoolLab) {
 fn a_support_bundle_is_made_with_the_daemon_dead_and_holds_no_secret() {
     let lab = PoolLab::up(1);
     let disk = lab.disk_of("h1");
+    // What the daemon saw last belongs to the bundle, so it has to have looked.
+    until("a first look", PATIENCE, || health(&lab, &lab.ports()[0], "/health", 200));
     let mut secrets = vec![
         ("the initial password", lab.status()["password"].as_str().expect("text").to_owned()),
         ("a CHAP password", "planted-chap-4711".to_owned()),

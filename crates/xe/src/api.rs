@@ -60,12 +60,13 @@ pub trait Api {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError>;
 
-    /// Streams `from` to `target`; `length` where it is known.
+    /// Streams `from` to `target`; `length` where it is known. What the server answers goes to `into`.
     fn upload(
         &mut self,
         target: &str,
         from: &mut dyn Read,
         length: Option<u64>,
+        into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError>;
 

@@ -4,6 +4,7 @@
 //! functions, one file a subject. A function looks everything up first and changes things afterwards (S2-54).
 
 mod direct;
+pub(crate) mod emergency;
 mod event_wait;
 mod files;
 mod host;
@@ -28,6 +29,7 @@ pub(crate) type Run = fn(&mut Context<'_, '_>) -> Result<(), Failure>;
 
 /// Every command with a function of its own.
 const FUNCTIONS: &[&[(&str, Run)]] = &[
+    emergency::COMMANDS,
     event_wait::COMMANDS,
     files::COMMANDS,
     host::COMMANDS,

@@ -223,6 +223,9 @@ const UNLISTED: &[&str] = &[
     "task-uuid",
     "params",
     "counts",
+    "confirm",
+    "dry-run",
+    "force",
 ];
 
 /// What a command passes over in silence in XenServer, said aloud: parameters it does not have, other databases.

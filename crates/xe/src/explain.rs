@@ -254,6 +254,14 @@ pub(crate) fn api_error(
         let value = shown.get(i).map_or("<unknown>", String::as_str);
         lines.push(format!("{name}: {value}"));
     }
+    // The code has no parameters in the XenAPI, so the reason is asked for.
+    if code == "HOST_IN_EMERGENCY_MODE"
+        && let Some(api) = api.as_mut()
+        && let Ok(answer) = api.call("host.holdfast_emergency", vec![])
+        && let Ok(json) = serde_json::from_str(answer.as_str().unwrap_or_default())
+    {
+        lines.extend(crate::commands::emergency::reasons(&json));
+    }
     if let Some(hint) = hint(code, params) {
         lines.push(hint);
     }

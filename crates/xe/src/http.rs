@@ -62,6 +62,8 @@ pub(crate) struct Waits<'w> {
     pub(crate) server: String,
     pub(crate) notice: &'w mut dyn FnMut(&str),
     pub(crate) noticed: &'w mut bool,
+    /// That the answers are old was said already.
+    pub(crate) old: &'w mut bool,
 }
 
 impl Waits<'_> {
@@ -87,6 +89,18 @@ impl Waits<'_> {
             }
         };
         let head = Head::parse(&buffer[..head_end])?;
+        if let Some(age) = &head.age
+            && !std::mem::replace(self.old, true)
+        {
+            let text = match age.as_str() {
+                "unknown" => "an unknown time".to_owned(),
+                age => format!("{age} s"),
+            };
+            (self.notice)(&format!(
+                "Note: {} has no contact with its pool: it answers from its copy of the pool database, {text} old.\n",
+                self.server
+            ));
+        }
         let mut rest = buffer.split_off(head_end + 4);
         let body = match head.length {
             Length::Known(length) => {
@@ -206,6 +220,8 @@ pub(crate) struct Head {
     pub(crate) keep: bool,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
+    /// The answer is from a copy of the pool database that has had no contact with a majority for so long, seconds.
+    pub(crate) age: Option<String>,
 }
 
 impl Head {
@@ -218,7 +234,8 @@ impl Head {
             .and_then(|l| l.split(' ').nth(1))
             .and_then(|code| code.parse().ok())
             .ok_or_else(|| Wire::Bad("the server does not speak HTTP".to_owned()))?;
-        let mut head = Head { status, length: Length::UntilClosed, keep: true, location: None };
+        let mut head =
+            Head { status, length: Length::UntilClosed, keep: true, location: None, age: None };
         for line in lines {
             let Some((name, value)) = line.split_once(':') else { continue };
             let value = value.trim();
@@ -233,6 +250,7 @@ impl Head {
                     head.length = Length::Chunked;
                 }
                 "location" => head.location = Some(value.to_owned()),
+                "holdfast-replica-age" => head.age = Some(value.to_owned()),
                 "connection" if value.eq_ignore_ascii_case("close") => head.keep = false,
                 _ => {}
             }

@@ -161,6 +161,7 @@ impl Api for Fake {
         target: &str,
         from: &mut dyn std::io::Read,
         _length: Option<u64>,
+        _into: &mut dyn std::io::Write,
         _progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError> {
         let mut data = String::new();

@@ -66,7 +66,10 @@ impl Transfer<'_> {
                 .map(End::Elsewhere)
                 .ok_or_else(|| Wire::Bad("a redirect leads nowhere".to_owned())),
             404 => Err(Wire::Bad("the server does not offer this transfer (HTTP 404)".to_owned())),
-            status => Err(Wire::Bad(format!("HTTP status {status}"))),
+            status => Err(Wire::Bad(match reason(stream, &head, rest) {
+                Some(reason) => reason,
+                None => format!("HTTP status {status}"),
+            })),
         }
     }
 
@@ -135,6 +138,21 @@ impl Transfer<'_> {
         }
         Ok(())
     }
+}
+
+/// What the server says about a refusal, where it says it in a few lines.
+fn reason(stream: &mut dyn Stream, head: &Head, rest: Vec<u8>) -> Option<String> {
+    let Length::Known(length) = head.length else { return None };
+    if length == 0 || length > MAX_HEAD {
+        return None;
+    }
+    let mut body = Body { stream, buffer: rest };
+    while body.buffer.len() < length {
+        if body.fill().ok()? == 0 {
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(&body.buffer[..length]).trim_end().to_owned())
 }
 
 fn read_head(stream: &mut dyn Stream) -> Result<(Head, Vec<u8>), Wire> {

@@ -76,6 +76,8 @@ pub(crate) struct Transport {
     notice: Box<dyn FnMut(&str)>,
     /// One notice a command is enough.
     noticed: bool,
+    /// So is one that answers are old.
+    old: bool,
 }
 
 struct Connection {
@@ -156,6 +158,7 @@ impl Transport {
             next_id: 0,
             notice,
             noticed: false,
+            old: false,
         }
     }
 
@@ -376,6 +379,7 @@ impl Transport {
             server: connection.server.name(),
             notice: &mut *self.notice,
             noticed: &mut self.noticed,
+            old: &mut self.old,
         };
         let (body, keep) = wait.talk(&mut *connection.stream, message)?;
         if keep {
@@ -503,9 +507,10 @@ impl Api for Transport {
         target: &str,
         from: &mut dyn Read,
         length: Option<u64>,
+        into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError> {
-        self.transfer("PUT", target, Some((from, length)), &mut io::sink(), progress)
+        self.transfer("PUT", target, Some((from, length)), into, progress)
     }
 
     fn another(&mut self, globals: Globals) -> Box<dyn Api> {

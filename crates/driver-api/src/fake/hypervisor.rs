@@ -435,6 +435,13 @@ impl Hypervisor for FakeHypervisor {
         .await
     }
 
+    async fn settled(&self, vm: Uuid, limit: Duration) -> Result<()> {
+        self.call(Operation::Settled, Some(vm), limit, |state, host| {
+            state.domain(host, vm).map(drop)
+        })
+        .await
+    }
+
     async fn plug_disk(&self, vm: Uuid, disk: &DiskSpec, limit: Duration) -> Result<()> {
         self.call(Operation::PlugDisk, Some(vm), limit, |state, host| {
             let domain = state.domain(host, vm)?;

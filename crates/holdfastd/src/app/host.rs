@@ -35,6 +35,7 @@ pub(super) async fn call(
         "holdfast_rejoin" => return returning::rejoin(daemon).await.map(|()| Value::Void),
         "holdfast_leave" => return returning::leave(daemon).await.map(|()| Value::Void),
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
+        "holdfast_emergency" => return Ok(super::pool::emergency::describe(daemon).into()),
         "local_assert_healthy" => {
             return if daemon.is_without_quorum() {
                 Err(Error::new("HOST_IN_EMERGENCY_MODE", Vec::<String>::new()))
@@ -56,10 +57,13 @@ pub(super) async fn call(
     if let Some(answer) = super::host_recover::call(daemon, message, call).await {
         return answer;
     }
-    if let Some(answer) = super::host_power::call(daemon, message, call).await {
+    if let Some(answer) = super::host_switch_on::call(daemon, message, call).await {
         return answer;
     }
     if let Some(answer) = super::host_liveness::call(daemon, message, call).await {
+        return answer;
+    }
+    if let Some(answer) = super::host_power::call(daemon, message, call).await {
         return answer;
     }
     let view = daemon.view().await;

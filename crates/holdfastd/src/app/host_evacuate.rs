@@ -37,7 +37,7 @@ pub(super) async fn call(
 }
 
 /// Guests on a host, by label and uuid, so that every try goes in the same order.
-fn residents(view: &View, host: Uuid) -> Vec<Arc<Record>> {
+pub(super) fn residents(view: &View, host: Uuid) -> Vec<Arc<Record>> {
     let mut found: Vec<Arc<Record>> = view
         .referrers("VM", "resident_on", host)
         .filter_map(|vm| view.record("VM", vm))

@@ -1,31 +1,33 @@
-//! Switching hosts on: `host.set_power_on_mode`, `host.power_on` with progress from the power to the pool (S2-12, S2-23).
+//! Taking a host out of service and back: `host.shutdown`, `host.reboot`, and maintenance as one message.
 //!
-//! ```text
-//! switch_on ─> await_power (read back) ─> await_daemon (its API's port answers) ─> await_joined (it holds its lease)
-//! ```
+//! The host does it itself (a saga that it owns). If it coordinates, the role is handed over first (S2-2), so that the
+//! pool's management goes on elsewhere. Entering maintenance is disable, hand over, evacuate (S2-15); a graphical client
+//! knows it by the marks in `other_config` that it would have set itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::power::Power;
-use saga::StepError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use xenapi::{Error, OpaqueRef, Record, Value};
+use xenapi::{Error, OpaqueRef, Value};
 
-use super::{find, object, ref_param, text, text_param};
+use super::vm::migrate::{self, Order};
+use super::{find, host::is_live, host_evacuate, map_text, object, ref_param, target, text, truth};
 use crate::api::{Authorized, errors};
-use crate::edits::{self, Change};
-use crate::power::{self, Device};
-use crate::reconcilers::this_host::member;
+use crate::edits::{self, Change, Edit, field_of};
+use crate::reconcilers::{coordinator, peers};
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, action};
-use crate::{Daemon, View, fencing};
+use crate::{Daemon, View};
 
-/// Pause between two looks.
-const LOOK: Duration = Duration::from_millis(500);
-/// Looks at each stage: a machine's firmware may take ten minutes.
-const LOOKS: u32 = 1200;
+/// Mark of a host in maintenance, as graphical clients set it.
+const MAINTENANCE: &str = "MAINTENANCE_MODE";
+/// VMs that left for the maintenance and shall come back, uuids with commas between.
+const MIGRATED: &str = "MAINTENANCE_MODE_EVACUATED_VMS_MIGRATED";
+/// Time for the answer to leave before the power goes.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Longest run of the power command.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// Answers the messages of this room; `None` for others.
 pub(super) async fn call(
@@ -34,173 +36,148 @@ pub(super) async fn call(
     call: &Authorized,
 ) -> Option<Result<Value, Error>> {
     match message {
-        "set_power_on_mode" => Some(set_mode(daemon, call).await),
-        "power_on" => Some(power_on(daemon, call).await),
+        "shutdown" => Some(power(daemon, call, false).await),
+        "reboot" => Some(power(daemon, call, true).await),
+        "holdfast_enter_maintenance" => Some(enter(daemon, call).await),
+        "holdfast_leave_maintenance" => Some(leave(daemon, call).await),
         _ => None,
     }
 }
 
-/// `host.set_power_on_mode(self, power_on_mode, power_on_config)`.
-async fn set_mode(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
-    let view = daemon.view().await;
-    let host = find(&view, "host", ref_param(call, 0))?;
-    let mode = text_param(call, 1);
-    if !mode.is_empty() && !host::power::is_agent_name(mode) {
-        let text = "a mode is the name of a fence agent, such as fence_ipmilan, or empty for none";
-        return Err(Error::new("VALUE_NOT_SUPPORTED", ["power_on_mode", mode, text]));
-    }
-    let given: BTreeMap<String, String> = call
-        .params()
-        .get(2)
-        .and_then(Value::as_map)
-        .map(|m| {
-            m.pairs()
-                .iter()
-                .filter_map(|(k, v)| Some((k.as_str()?.to_owned(), v.as_str()?.to_owned())))
-                .collect()
-        })
-        .unwrap_or_default();
-    let (secret, shown): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        given.into_iter().partition(|(name, _)| power::is_secret(name));
-    let mut change = Change::new();
-    change.set(object(host), "power_on_mode", mode);
-    change.set(object(host), "power_on_config", Value::str_map(shown));
-    let key = power::secret_key(host.uuid());
-    if secret.is_empty() {
-        change.remove(key);
-    } else {
-        let plain = serde_json::json!(secret).to_string();
-        let sealed = daemon.pool_key().seal(&power::secret_name(host.uuid()), &plain);
-        change.put(key, sealed.into());
-    }
-    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
-    Ok(Value::Void)
+/// Sagas of this room.
+pub(super) fn sagas() -> Vec<Def> {
+    vec![
+        Def::new("host_power")
+            .check("hand_over", action!(hand_over))
+            .last("power_off", action!(power_off)),
+    ]
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Args {
     host: Uuid,
-    /// It has this boot when it is switched on; the next one is another.
-    boot: String,
+    reboot: bool,
 }
 
-fn device(daemon: &Daemon, view: &View, host: &Record) -> Result<Device, Error> {
-    power::device(daemon, view, host.uuid())
-        .ok_or_else(|| Error::new("HOST_POWER_ON_MODE_DISABLED", Vec::<String>::new()))
-}
-
-async fn power_on(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
-    daemon.catch_up().await;
+async fn power(daemon: &Arc<Daemon>, call: &Authorized, reboot: bool) -> Result<Value, Error> {
     let view = daemon.view().await;
     let host = find(&view, "host", ref_param(call, 0))?;
-    let id = host.uuid();
-    if let Some(runs) = runs(daemon, &view, host).await {
-        return Err(errors::not_allowed(runs));
+    if truth(host, "enabled") {
+        return Err(Error::new("HOST_NOT_DISABLED", Vec::<String>::new()));
     }
-    let device = device(daemon, &view, host)?;
-    if let Ok(Power::On) = device.status(daemon).await {
-        return Err(errors::not_allowed(format!(
-            "host '{}' ({id}) is switched on already, says its power device {}; it answers neither ping nor its API's \
-             port, so it is starting or it hangs: look at its console",
-            text(host, "name_label"),
-            device.agent
-        )));
+    if !host_evacuate::residents(&view, host.uuid()).is_empty() {
+        return Err(Error::new("HOST_HAS_RESIDENT_VMS", [host.opaque().to_string()]));
     }
-    let boot = fencing::registered_boot(&view, id).unwrap_or_default();
+    if host.uuid() != daemon.host() && !is_live(&view, host.uuid()) {
+        return Err(Error::new("HOST_OFFLINE", [host.opaque().to_string()]));
+    }
+    let (operation, label) =
+        if reboot { ("reboot", "host.reboot") } else { ("shutdown", "host.shutdown") };
     let plan = Plan {
-        kind: "host_power_on",
-        owner: daemon.host(),
-        label: "host.power_on",
-        busy: vec![(object(host), "power_on")],
-        args: serde_json::json!(Args { host: id, boot }),
+        kind: "host_power",
+        owner: host.uuid(),
+        label,
+        busy: vec![(object(host), operation)],
+        args: serde_json::json!(Args { host: host.uuid(), reboot }),
         change: Change::new(),
     };
     sagas::perform(daemon, call.caller(), call.task(), plan).await
 }
 
-/// What says that a host runs, and why it is not in the pool if it is not (S2-23).
-async fn runs(daemon: &Arc<Daemon>, view: &View, host: &Record) -> Option<String> {
-    let id = host.uuid();
-    let signs = super::host_liveness::signs(daemon, view, id).await;
-    let by: Vec<&str> = signs.answering();
-    let joined = id == daemon.host() || fencing::lease(view, id).is_some();
-    if by.is_empty() && !joined {
-        return None;
-    }
-    let reachable = if by.is_empty() {
-        "not reachable from here".to_owned()
-    } else {
-        format!("reachable by {}", by.join(", "))
-    };
-    let why = if joined {
-        "and it is in the pool: it holds its lease".to_owned()
-    } else if by.contains(&"API") {
-        "not joined because it does not renew its lease: see xe host-standing on it".to_owned()
-    } else {
-        "not joined because its daemon does not answer: see the log of holdfastd on it".to_owned()
-    };
-    Some(format!("host '{}' ({id}) is running, {reachable}, {why}", text(host, "name_label")))
-}
-
-pub(super) fn sagas() -> Vec<Def> {
-    vec![
-        Def::new("host_power_on")
-            .check("switch_on", action!(switch_on))
-            .check("await_power", action!(await_power))
-            .repeats(LOOKS)
-            .check("await_daemon", action!(await_daemon))
-            .repeats(LOOKS)
-            .last("await_joined", action!(await_joined))
-            .repeats(LOOKS),
-    ]
-}
-
-fn its_device(daemon: &Daemon, view: &View, host: Uuid) -> Result<Device, StepError> {
-    let record = find(view, "host", OpaqueRef::new(host)).map_err(|e| sagas::failed(&e))?;
-    device(daemon, view, record).map_err(|e| sagas::failed(&e))
-}
-
-async fn switch_on(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
-    let args: Args = sagas::args(state)?;
-    let device = its_device(daemon, &daemon.view().await, args.host)?;
-    device.switch(daemon, Power::On).await.map_err(|error| {
-        sagas::failed(&errors::internal(format!("power device {}: {error}", device.agent)))
-    })?;
+async fn hand_over(daemon: &Arc<Daemon>, _: &mut State) -> StepResult {
+    coordinator::leave_role(daemon, false).await.map_err(|e| sagas::failed(&e))?;
     Ok(Flow::Next)
 }
 
-async fn await_power(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
+async fn power_off(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
-    let device = its_device(daemon, &daemon.view().await, args.host)?;
-    match device.status(daemon).await {
-        Ok(Power::On) => Ok(Flow::Next),
-        Ok(Power::Off) | Err(_) => Ok(Flow::Again(LOOK)),
-    }
+    let host = &daemon.config().host;
+    let words = if args.reboot { host.reboot.clone() } else { host.power_off.clone() };
+    let daemon = daemon.clone();
+    tokio::spawn(async move {
+        // The commit that ends this saga, and its answer, go first.
+        tokio::time::sleep(ANSWER_TIME).await;
+        peers::say_goodbye(&daemon).await;
+        tracing::warn!(command = ?words, "this host is going down because it was told to");
+        let ran = tokio::task::spawn_blocking(move || {
+            let (program, arguments) = words.split_first()?;
+            let command = host::exec::Command::new(program).args(arguments);
+            Some(command.limit(COMMAND_LIMIT).die_with_parent(false).check())
+        });
+        match ran.await {
+            Ok(Some(Ok(_))) => {}
+            outcome => tracing::error!(?outcome, "the host could not be powered off"),
+        }
+    });
+    Ok(Flow::Next)
 }
 
-async fn await_daemon(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
-    let args: Args = sagas::args(state)?;
+/// `host.holdfast_enter_maintenance`: may be repeated; each time it goes on from where it stands.
+async fn enter(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     let view = daemon.view().await;
-    if has_joined(daemon, &view, &args) {
-        return Ok(Flow::Next);
+    let host = find(&view, "host", ref_param(call, 0))?;
+    let id = host.uuid();
+    let before: Vec<Uuid> = host_evacuate::residents(&view, id).iter().map(|r| r.uuid()).collect();
+    let mut leaving = listed(host);
+    leaving.extend(before);
+    leaving.sort();
+    leaving.dedup();
+    let mut change = Change::new();
+    let field = field_of("host", "other_config");
+    change.set(object(host), "enabled", false);
+    change.edit(object(host), Edit::Insert(field, MAINTENANCE.into(), "true".into()));
+    let list = leaving.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",");
+    change.edit(object(host), Edit::Insert(field, MIGRATED.into(), list.into()));
+    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    if coordinates(&view, id) && view.records("host").count() > 1 {
+        coordinator::hand_role_from(daemon, id).await?;
     }
-    let Some(member) = member(&view, args.host) else { return Ok(Flow::Again(LOOK)) };
-    let address = (member.address.as_str(), member.api_port);
-    match tokio::time::timeout(LOOK, tokio::net::TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(Flow::Next),
-        Ok(Err(_)) | Err(_) => Ok(Flow::Again(LOOK)),
-    }
+    let params = vec![Value::Ref(OpaqueRef::new(id))];
+    let evacuation = host_evacuate::call(daemon, "evacuate", &call.with_params(params)).await;
+    evacuation.unwrap_or(Ok(Value::Void))
 }
 
-async fn await_joined(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
-    let args: Args = sagas::args(state)?;
+/// `host.holdfast_leave_maintenance`: enabled again, and the VMs that left come back as far as they can.
+async fn leave(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     let view = daemon.view().await;
-    if has_joined(daemon, &view, &args) { Ok(Flow::Next) } else { Ok(Flow::Again(LOOK)) }
+    let host = find(&view, "host", ref_param(call, 0))?;
+    let id = host.uuid();
+    let list = listed(host);
+    let mut change = Change::new();
+    let field = field_of("host", "other_config");
+    change.set(object(host), "enabled", true);
+    change.edit(object(host), Edit::Remove(field, MAINTENANCE.into()));
+    change.edit(object(host), Edit::Remove(field, MIGRATED.into()));
+    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    for vm in list {
+        let view = daemon.view().await;
+        let Some(record) = view.record("VM", vm) else { continue };
+        let elsewhere = target(record, "resident_on").is_some_and(|at| at != id);
+        if text(record, "power_state") != "Running" || !elsewhere {
+            continue;
+        }
+        let order = Order {
+            vm: OpaqueRef::new(vm),
+            to: OpaqueRef::new(id),
+            disks: BTreeMap::new(),
+            operation: "pool_migrate",
+        };
+        if let Err(error) = migrate::perform(daemon, call.caller(), None, &order).await {
+            // It runs where it is; that is no reason to keep the host out of service.
+            tracing::warn!(%vm, %error, "a VM did not come back after the maintenance");
+        }
+    }
+    Ok(Value::Void)
 }
 
-/// It has told of another boot, holds its lease, and is known to live.
-fn has_joined(_: &Daemon, view: &View, args: &Args) -> bool {
-    let lease = fencing::lease(view, args.host);
-    let new = lease.is_some_and(|l| l.boot_id != args.boot);
-    new && super::host::is_live(view, args.host)
+fn coordinates(view: &View, host: Uuid) -> bool {
+    coordinator::coordinator(view).is_some_and(|c| c.host == host)
+}
+
+fn listed(host: &xenapi::Record) -> Vec<Uuid> {
+    map_text(host, "other_config", MIGRATED)
+        .into_iter()
+        .flat_map(|list| list.split(','))
+        .filter_map(|text| text.trim().parse().ok())
+        .collect()
 }

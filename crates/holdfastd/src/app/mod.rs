@@ -11,6 +11,7 @@ pub(crate) mod host_forget;
 pub mod host_liveness;
 mod host_power;
 mod host_recover;
+mod host_switch_on;
 pub mod message;
 pub mod network;
 pub mod pbd;
@@ -66,13 +67,14 @@ pub async fn call(
 /// Sagas of all classes.
 pub fn sagas() -> Vec<Def> {
     [
+        host_power::sagas(),
         pbd::sagas(),
         sr::sagas(),
         vdi::sagas(),
         vm::sagas(),
         vbd::sagas(),
         vif::sagas(),
-        host_power::sagas(),
+        host_switch_on::sagas(),
         host_recover::sagas(),
     ]
     .into_iter()

@@ -47,12 +47,13 @@ pub struct Bundle {
 /// Collects everything. `live` is the replica of the running daemon with its latest look; without it both are read from
 /// the disk.
 pub fn collect(config: &Config, live: Option<(View, Value)>) -> Bundle {
+    let behind = live.is_none();
     let (view, look) = match live {
         Some((view, look)) => (Ok(view), Some(look)),
         None => (offline_view(config), offline_look(config)),
     };
     let mut bundle = Bundle {
-        redactor: Redactor::new(&known_secrets(config), view.as_ref().ok()),
+        redactor: Redactor::new(&known_secrets(config), view.as_ref().ok(), behind),
         files: Vec::new(),
         index: Vec::new(),
         left_out: Vec::new(),

@@ -44,17 +44,21 @@ const TELLING: &[&str] = &[
 pub(super) struct Redactor {
     exact: Vec<String>,
     sessions: HashSet<String>,
+    /// Uuids that are known to be none of a session; `None`: all sessions are known.
+    harmless: Option<HashSet<String>>,
 }
 
 impl Redactor {
-    /// With the values that are known to be secret, and the pool whose sessions are.
-    pub(super) fn new(known: &[String], view: Option<&View>) -> Self {
+    /// With the values that are known to be secret, and the pool whose sessions are. A copy that may be `behind` (that of
+    /// a dead daemon) lacks the latest sessions: then every uuid that it does not know otherwise is taken for a token.
+    pub(super) fn new(known: &[String], view: Option<&View>, behind: bool) -> Self {
         let mut exact: Vec<String> = known.iter().filter(|k| k.len() >= LEAST).cloned().collect();
         exact.sort_by_key(|k| std::cmp::Reverse(k.len()));
         let sessions = view.map_or_else(HashSet::new, |view| {
             view.table(Table::Session).map(|item| item.key.id.to_string()).collect()
         });
-        Self { exact, sessions }
+        let harmless = behind.then(|| view.map(harmless).unwrap_or_default());
+        Self { exact, sessions, harmless }
     }
 
     /// The text without secrets, and how many were blanked.
@@ -88,9 +92,11 @@ impl Redactor {
             let (before, from) = rest.split_at(at);
             let (uuid, after) = from.split_at(LENGTH);
             out.push_str(before);
-            let is_token = Uuid::try_parse(uuid)
+            let is_unknown =
+                self.harmless.as_ref().is_some_and(|h| !h.contains(&uuid.to_ascii_lowercase()));
+            let is_session = Uuid::try_parse(uuid)
                 .is_ok_and(|token| self.sessions.contains(&*SessionKey::of(token).key().id));
-            if is_token {
+            if is_unknown || is_session {
                 *count += 1;
                 out.push_str(BLANK);
             } else {
@@ -101,6 +107,22 @@ impl Redactor {
         out.push_str(rest);
         out
     }
+}
+
+/// Every uuid in the pool's records and their names.
+fn harmless(view: &View) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for item in view.iter().filter(|item| !super::SECRET_TABLES.contains(&item.key.table)) {
+        let value = item.value();
+        for text in [&*item.key.id, &*String::from_utf8_lossy(&value)] {
+            let mut rest = text;
+            while let Some(at) = find_uuid(rest) {
+                found.insert(rest[at..at + 36].to_ascii_lowercase());
+                rest = &rest[at + 36..];
+            }
+        }
+    }
+    found
 }
 
 /// Where the next text of the shape of a uuid begins.
@@ -252,7 +274,7 @@ mod tests {
 
     #[test]
     fn secrets_of_all_shapes_are_blanked_and_the_rest_stays() {
-        let redactor = Redactor::new(&["0123456789abcdef".to_owned()], None);
+        let redactor = Redactor::new(&["0123456789abcdef".to_owned()], None, false);
         let table = [
             ("login with password=hunter22 from 10.0.0.1", "hunter22", "10.0.0.1"),
             (
@@ -278,8 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_dead_daemon_a_uuid_that_nobody_knows_may_be_a_token() {
+        let text = "saw OpaqueRef:11111111-2222-3333-4444-555555555555 again";
+        assert_eq!(Redactor::new(&[], None, false).text(text).0, text);
+        let (clean, count) = Redactor::new(&[], None, true).text(text);
+        assert_eq!((clean.as_str(), count), ("saw OpaqueRef:[left out] again", 1));
+    }
+
+    #[test]
     fn a_private_key_is_blanked_wherever_it_stands_and_a_certificate_is_not() {
-        let redactor = Redactor::new(&[], None);
+        let redactor = Redactor::new(&[], None, false);
         let key = "a\n-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\nb";
         let (clean, _) = redactor.text(key);
         assert!(!clean.contains("MIIabc") && clean.starts_with("a\n") && clean.ends_with("\nb"));

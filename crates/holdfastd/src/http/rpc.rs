@@ -28,7 +28,9 @@ pub(super) async fn xml(daemon: &Arc<Daemon>, peer: &Peer, body: &Bytes) -> Resp
             xmlrpc::write_bare(&Value::Set(names), &mut out);
             with_type(envelope.content_type(), bytes_body(out))
         }
-        Ok(call) => reply(&envelope, api::call(daemon, peer, &call.method, call.params).await),
+        Ok(call) => {
+            reply(daemon, &envelope, api::call(daemon, peer, &call.method, call.params).await)
+        }
         Err(malformed) => {
             let mut out = Vec::new();
             xmlrpc::write_fault(FAULT_MALFORMED, &malformed.to_string(), &mut out);
@@ -42,7 +44,7 @@ pub(super) async fn json(daemon: &Arc<Daemon>, peer: &Peer, body: &Bytes) -> Res
     match jsonrpc::decode_call(body) {
         Ok(call) => {
             let envelope = Envelope::new(Protocol::JsonRpc(call.version, call.id));
-            reply(&envelope, api::call(daemon, peer, &call.method, call.params).await)
+            reply(daemon, &envelope, api::call(daemon, peer, &call.method, call.params).await)
         }
         Err(malformed) => {
             let mut out = Vec::new();
@@ -60,7 +62,14 @@ fn with_type(content_type: &'static str, body: ReplyBody) -> Response<ReplyBody>
         .expect("constant headers are valid")
 }
 
-fn reply(envelope: &Envelope, outcome: Result<Outcome, Error>) -> Response<ReplyBody> {
+/// Header that says how old the copy is that an answer is from, seconds; only without contact to a majority (S2-3).
+const AGE: header::HeaderName = header::HeaderName::from_static("holdfast-replica-age");
+
+fn reply(
+    daemon: &Daemon,
+    envelope: &Envelope,
+    outcome: Result<Outcome, Error>,
+) -> Response<ReplyBody> {
     let body = match outcome {
         Ok(Outcome::Value(value)) => {
             let mut out = Vec::new();
@@ -74,7 +83,16 @@ fn reply(envelope: &Envelope, outcome: Result<Outcome, Error>) -> Response<Reply
             bytes_body(out)
         }
     };
-    with_type(envelope.content_type(), body)
+    let mut response = with_type(envelope.content_type(), body);
+    if daemon.is_without_quorum() {
+        let age = daemon.store().replica().age();
+        let age =
+            age.map_or_else(|| "unknown".to_owned(), |age| format!("{:.1}", age.as_secs_f64()));
+        if let Ok(value) = header::HeaderValue::from_str(&age) {
+            response.headers_mut().insert(AGE, value);
+        }
+    }
+    response
 }
 
 /// A map of records, written while the client reads: only one piece is in memory at a time. Computed fields are worked

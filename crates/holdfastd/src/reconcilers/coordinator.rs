@@ -10,8 +10,9 @@ use std::time::Duration;
 use pooldb::{Bytes, CommitError, Guard, Key, LeaseId, PoolDb, Table, Txn};
 use tokio::time::Instant;
 use uuid::Uuid;
-use xenapi::{OpaqueRef, Record, Value};
+use xenapi::{Error, OpaqueRef, Record, Value};
 
+use crate::api::errors;
 use crate::app::{host::is_live, target};
 use crate::backend::Backend;
 use crate::edits::{self, Change, Object};
@@ -83,6 +84,13 @@ pub fn coordinator(view: &View) -> Option<Coordinator> {
     decode(view.get(&coordinator_key())?.raw()?).ok()
 }
 
+/// The last election, as the database says; 0 before the first.
+pub fn term(view: &View) -> u64 {
+    view.get(&term_key())
+        .and_then(|item| std::str::from_utf8(item.raw()?).ok()?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
 /// Holds or seeks the role until the daemon stops.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut changed = daemon.store().replica().changed();
@@ -123,6 +131,129 @@ async fn alone(daemon: &Arc<Daemon>) {
         change.set(Object::new("pool", pool.uuid()), "master", me);
         let _ = edits::commit(daemon, &change).await;
     }
+}
+
+/// Longest wait for the heir to have the role.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(20);
+/// The same when this host is going anyway.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Who may have the role after `from`: live, enabled hosts that are heard, the best first.
+fn heirs(daemon: &Daemon, view: &View, from: Uuid) -> Vec<Uuid> {
+    let peers = daemon.peers.all();
+    let heard = |host: Uuid| {
+        host == daemon.host()
+            || peers.get(&host).and_then(|p| p.talking()).is_some_and(|said| said.quorum)
+    };
+    let mut heirs: Vec<(bool, Uuid)> = view
+        .records("host")
+        .filter(|host| host.uuid() != from && is_live(view, host.uuid()) && heard(host.uuid()))
+        .map(|host| (!crate::app::truth(host, "enabled"), host.uuid()))
+        .collect();
+    heirs.sort();
+    heirs.into_iter().map(|(_, host)| host).collect()
+}
+
+/// Hands the role to a host: its record goes, and the host has a head start in the election. Asked again, it waits for
+/// what was asked before (S2-39).
+///
+/// # Errors
+/// `DESIGNATE_NEW_MASTER_IN_PROGRESS` if another host is being given the role; no quorum; the host did not take it.
+pub async fn hand_to(daemon: &Arc<Daemon>, to: Uuid) -> Result<(), Error> {
+    let db = daemon.store().db();
+    let deadline = Instant::now() + HAND_OVER_LIMIT;
+    for _ in 0..5 {
+        let read = async {
+            let entry = db.get(&coordinator_key()).await?;
+            let chosen = db.get(&designated_key()).await?;
+            Ok::<_, pooldb::DbError>((entry, chosen))
+        };
+        let (entry, chosen) = read.await.map_err(|e| errors::from_db(&e))?;
+        let record = entry.as_ref().and_then(|e| decode::<Coordinator>(&e.value).ok());
+        if record.is_some_and(|record| record.host == to) {
+            break;
+        }
+        let chosen = chosen.and_then(|e| std::str::from_utf8(&e.value).ok()?.parse::<Uuid>().ok());
+        let guard = match (&entry, chosen) {
+            (None, Some(other)) if other == to => break,
+            (None, Some(_)) => {
+                return Err(Error::new("DESIGNATE_NEW_MASTER_IN_PROGRESS", Vec::<String>::new()));
+            }
+            (None, None) => Guard::Absent(coordinator_key()),
+            (Some(entry), _) => Guard::AtRevision(coordinator_key(), entry.modified),
+        };
+        let txn = Txn::new()
+            .guard(guard)
+            .put(designated_key(), to.to_string().into_bytes())
+            .delete(coordinator_key());
+        match daemon.commit(txn).await {
+            Ok(_) => break,
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(errors::from_commit(error)),
+        }
+    }
+    await_role(daemon, to, deadline).await
+}
+
+async fn await_role(daemon: &Arc<Daemon>, host: Uuid, deadline: Instant) -> Result<(), Error> {
+    let mut changed = daemon.store().replica().changed();
+    loop {
+        let view = daemon.store().view();
+        let leads = coordinator(&view).is_some_and(|c| c.host == host);
+        let named = view.records("pool").next().and_then(|pool| target(pool, "master"));
+        if leads && named == Some(host) {
+            return Ok(());
+        }
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = tokio::time::sleep_until(deadline) => {
+                let name = view.record("host", host).map(|h| crate::app::text(h, "name_label"));
+                return Err(errors::internal(format!(
+                    "host '{}' ({host}) has not taken the coordinator's role within {} s; see xe pool-list params=master",
+                    name.unwrap_or_default(),
+                    HAND_OVER_LIMIT.as_secs()
+                )));
+            }
+        }
+    }
+}
+
+/// Hands the role from a host to whoever can take it best.
+///
+/// # Errors
+/// If nobody can, or does.
+pub async fn hand_role_from(daemon: &Arc<Daemon>, from: Uuid) -> Result<(), Error> {
+    let view = daemon.view().await;
+    let Some(heir) = heirs(daemon, &view, from).first().copied() else {
+        return Err(errors::not_allowed(
+            "this host coordinates the pool and no other live host can take the role; see xe host-list params=host-metrics-live",
+        ));
+    };
+    hand_to(daemon, heir).await
+}
+
+/// Gives the role up if this host has it and another can take it. `going`: this daemon ends in any case, so that it
+/// waits for the heir only a little, and a failure is none.
+///
+/// # Errors
+/// The role could not be handed over.
+pub async fn leave_role(daemon: &Arc<Daemon>, going: bool) -> Result<(), Error> {
+    let view = daemon.store().view();
+    let alone = view.records("host").count() < 2;
+    if daemon.backend().etcd().is_none() || !daemon.is_coordinator() || alone {
+        return Ok(());
+    }
+    let handed = hand_role_from(daemon, daemon.host());
+    if !going {
+        return handed.await;
+    }
+    match tokio::time::timeout(LEAVE_LIMIT, handed).await {
+        Ok(Ok(())) => {
+            tracing::info!("the coordinator's role was handed over before the end of this daemon");
+        }
+        outcome => tracing::warn!(?outcome, "the coordinator's role was not handed over"),
+    }
+    Ok(())
 }
 
 async fn turn(daemon: &Arc<Daemon>, db: &dyn PoolDb, absent_since: &mut Option<Instant>) {

@@ -10,11 +10,14 @@
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`fences`] | where the coordinator is | that nothing is left of a boot that was fenced |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
+//! | [`default_sr`] | where the coordinator is | an alert if the pool's default repository can't be used |
 //! | [`voters`] | where the coordinator is | the voter table, the place of etcd's leader |
+//! | [`crate::lineage`] | on every host | who may go on with the database; the epoch on shared repositories |
 //!
 //! Each is a [`Worker`]: on a thread of its own, watched, started again when it stalls ([`crate::workers`]).
 
 pub mod coordinator;
+pub mod default_sr;
 pub mod fences;
 pub mod guests;
 pub mod members;
@@ -29,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::workers::Worker;
-use crate::{Daemon, probes, sagas, truth};
+use crate::{Daemon, lineage, probes, sagas, truth};
 
 /// A loop that ends when the daemon stops.
 pub type Loop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -54,6 +57,14 @@ pub const ALL: &[Worker] = &[
     normal("members", |d| Box::pin(members::run(d))),
     Worker { at_least_every: None, ..normal("fences", |d| Box::pin(fences::run(d))) },
     normal("voters", |d| Box::pin(voters::run(d))),
+    normal("default-sr", |d| Box::pin(default_sr::run(d))),
+    Worker { in_safe_mode: true, ..normal("emergency", |d| Box::pin(lineage::emergency::run(d))) },
+    Worker { in_safe_mode: true, ..normal("gate", |d| Box::pin(lineage::gate::run(d))) },
+    normal("claims", |d| Box::pin(lineage::claims::run(d))),
+    // Waits for the daemon's end when there is nothing to go on with.
+    Worker { at_least_every: None, ..normal("recovery", |d| Box::pin(lineage::recover::run(d))) },
+    normal("follow", |d| Box::pin(lineage::follow::run(d))),
+    normal("divergence", |d| Box::pin(lineage::divergence::run(d))),
     Worker { at_least_every: None, ..normal("probes", |d| Box::pin(probes::run(d))) },
     Worker { in_safe_mode: true, ..normal("truth", |d| Box::pin(truth::run(d))) },
 ];

@@ -249,7 +249,8 @@ async fn endpoints(daemon: &Arc<Daemon>, etcd: &pooldb::EtcdDb, view: &View) {
         }
     }
     let mut identity = daemon.identity();
-    let epoch = view.pool_epoch().unwrap_or(identity.epoch);
+    // Never lower: what this host has seen of a later lineage stays seen.
+    let epoch = view.pool_epoch().unwrap_or(0).max(identity.epoch);
     let Home::Etcd { endpoints, cluster_id } = &identity.home else { return };
     if *endpoints != urls || epoch != identity.epoch {
         identity.home = Home::Etcd { endpoints: urls, cluster_id: *cluster_id };

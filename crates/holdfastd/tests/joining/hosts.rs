@@ -24,6 +24,8 @@ pub(crate) struct Host {
     dir: PathBuf,
     daemon: Option<Child>,
     unit: Option<Child>,
+    /// This boot, where a test has boots.
+    boot: uuid::Uuid,
 }
 
 impl Drop for Host {
@@ -38,7 +40,13 @@ impl Drop for Host {
 impl Host {
     /// An address where nobody listens.
     pub(crate) fn nowhere() -> Self {
-        Self { address: address(250), dir: PathBuf::new(), daemon: None, unit: None }
+        Self {
+            address: address(250),
+            dir: PathBuf::new(),
+            daemon: None,
+            unit: None,
+            boot: uuid::Uuid::nil(),
+        }
     }
 
     fn new(dir: PathBuf, name: &str) -> Self {
@@ -55,7 +63,8 @@ impl Host {
             dir.display()
         );
         std::fs::write(dir.join("holdfast.toml"), config).expect("the configuration");
-        let mut host = Self { address, dir, daemon: None, unit: None };
+        let boot = uuid::Uuid::new_v4();
+        let mut host = Self { address, dir, daemon: None, unit: None, boot };
         host.unit = Some(host.spawn(&["etcd-unit"], None));
         host
     }
@@ -69,10 +78,77 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfastd"));
         command.arg("--config").arg(self.dir.join("holdfast.toml")).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(name));
+        command.env("HOLDFAST_TEST_BOOT_ID", self.boot.to_string());
         if let Some(step) = die_at {
             command.env("HOLDFAST_TEST_DIE_AT", step);
         }
         command.spawn().expect("holdfastd starts")
+    }
+
+    /// Ends every process of the host at once.
+    pub(crate) fn power_cut(&mut self) {
+        for child in [self.daemon.take(), self.unit.take()].into_iter().flatten() {
+            let mut child = child;
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Boots the host.
+    pub(crate) fn power_on(&mut self) {
+        self.boot = uuid::Uuid::new_v4();
+        self.unit = Some(self.spawn(&["etcd-unit"], None));
+        self.daemon = Some(self.spawn(&[], None));
+    }
+
+    /// The same, with a daemon that ends at that step.
+    pub(crate) fn power_on_dying_at(&mut self, step: Option<&str>) {
+        self.boot = uuid::Uuid::new_v4();
+        self.unit = Some(self.spawn(&["etcd-unit"], None));
+        self.daemon = Some(self.spawn(&[], step));
+    }
+
+    /// Starts the daemon again if it has ended, as its unit would.
+    pub(crate) fn keep_alive(&mut self) {
+        if self.daemon.as_mut().is_some_and(|d| d.try_wait().expect("our child").is_some()) {
+            self.daemon = Some(self.spawn(&[], None));
+        }
+    }
+
+    /// One message, called as root of the host.
+    pub(crate) async fn call(&self, method: &str, params: &[Value]) -> Result<Value, String> {
+        let session = self.try_session().await?;
+        session.call(method, params).await.map_err(|e| e.to_string())
+    }
+
+    /// What the host says of itself.
+    pub(crate) async fn described(&self) -> Result<serde_json::Value, String> {
+        let answer = self.call("host.holdfast_emergency", &[]).await?;
+        serde_json::from_str(answer.as_str().unwrap_or_default()).map_err(|e| e.to_string())
+    }
+
+    /// One attempt to write.
+    pub(crate) async fn try_write(&self, text: &str) -> Result<(), String> {
+        let pools = self.try_session().await?.records("pool").await.map_err(|e| e.to_string())?;
+        let pool = pools.first().ok_or("no pool")?.opaque();
+        self.call("pool.set_name_description", &[Value::Ref(pool), text.into()]).await.map(drop)
+    }
+
+    /// The pool's description, as this host reads it.
+    pub(crate) async fn read(&self) -> Result<String, String> {
+        let pools = self.try_session().await?.records("pool").await.map_err(|e| e.to_string())?;
+        let text = pools.first().and_then(|p| p.get_by_name("name_description").cloned());
+        Ok(text.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// Its name.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Ends the daemon and starts it with the order to end at that step.
@@ -201,6 +277,75 @@ impl Host {
     fn home(&self) -> serde_json::Value {
         let text = std::fs::read(self.dir.join("state/host.json")).expect("host.json");
         serde_json::from_slice::<serde_json::Value>(&text).expect("JSON")["home"].clone()
+    }
+}
+
+/// A pool of hosts `a`, `b`, ... with all its voters.
+pub(crate) struct Trio {
+    pub(crate) hosts: Vec<Host>,
+    _dir: tempfile::TempDir,
+}
+
+impl Trio {
+    pub(crate) async fn new(count: usize) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut hosts: Vec<Host> = ["a", "b", "c", "d", "e"]
+            .iter()
+            .take(count)
+            .map(|name| Host::new(dir.path().join(name), name))
+            .collect();
+        for host in &mut hosts {
+            host.daemon = Some(host.spawn(&[], None));
+            host.client().await;
+        }
+        let (first, others) = hosts.split_first_mut().expect("at least one");
+        for other in others {
+            other.call_join(first, PASSWORD).await.expect("joins");
+            other.revive().await;
+        }
+        let mut trio = Self { hosts, _dir: dir };
+        trio.until("all voters", async |trio: &Self| {
+            for host in &trio.hosts {
+                let voters = host.home()["etcd"]["endpoints"].as_array().map_or(0, Vec::len);
+                if voters != count {
+                    return Err(format!("{} has {voters} voters", host.dir.display()));
+                }
+            }
+            Ok(())
+        })
+        .await;
+        trio
+    }
+
+    /// Waits until `look` is content, keeping daemons alive meanwhile.
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &str,
+        look: impl AsyncFn(&Self) -> Result<T, String>,
+    ) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            for host in &mut self.hosts {
+                host.keep_alive();
+            }
+            match look(self).await {
+                Ok(found) => return found,
+                Err(seen) => assert!(Instant::now() < end, "{what}: {seen}\n{}", self.logs()),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The ends of the daemons' logs.
+    fn logs(&self) -> String {
+        let mut text = String::new();
+        for host in &self.hosts {
+            let log = std::fs::read_to_string(host.dir.join("daemon.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let from = lines.len().saturating_sub(12);
+            text.push_str(&format!("--- {}\n{}\n", host.dir.display(), lines[from..].join("\n")));
+        }
+        text
     }
 }
 

@@ -663,6 +663,7 @@ impl Host {
             host: uuid,
             pool,
             epoch: 1,
+            superseded: None,
             home: Home::Embedded,
             unknown: serde_json::Map::new(),
         };

@@ -39,6 +39,18 @@ pub(super) fn switch(
     domain.create_snapshot_xml(&xml, flags).map(drop).map_err(of_vm(vm))
 }
 
+/// A question to QEMU itself. Its monitor takes one order after the other, and libvirt one job after the other, so the
+/// answer comes after whatever was ordered before, by this libvirt's daemon or one that died.
+pub(super) fn settled(connection: &Connect, vm: Uuid) -> Result<()> {
+    let domain = get(connection, vm)?;
+    let live = live(&domain, vm)?;
+    match live.disks.first() {
+        Some(disk) => domain.block_stats(&disk.target).map(drop).map_err(of_vm(vm)),
+        // Without disks there is nothing that can be switched.
+        None => Ok(()),
+    }
+}
+
 /// Refuses when the path of an open disk leads to another file by now.
 ///
 /// QEMU opens images again by their path whenever what it may do with them changes (the old top of a snapshot becomes

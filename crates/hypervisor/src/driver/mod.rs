@@ -307,6 +307,10 @@ impl Hypervisor for LibvirtHypervisor {
         self.long(vm, limit, move |link| disks::switch(link, vm, &disks, None)).await
     }
 
+    async fn settled(&self, vm: Uuid, limit: Duration) -> Result<()> {
+        self.short(vm, limit, move |link| disks::settled(link, vm)).await
+    }
+
     async fn plug_disk(&self, vm: Uuid, disk: &DiskSpec, limit: Duration) -> Result<()> {
         let disk = disk.clone();
         self.short(vm, limit, move |link| devices::plug_disk(link, vm, &disk)).await

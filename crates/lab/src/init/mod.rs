@@ -5,9 +5,10 @@
 //!                                   ▲
 //!                    init.sock ─────┘  hold / release / kill / freeze a unit, list them
 //! ```
-//! It is deliberately not a service manager: no dependencies, no ordering, no shutdown. Units start all at once and
+//! It is deliberately not a service manager: no dependencies, no ordering. Units start all at once and
 //! are restarted 200 ms after they end, so whatever needs another unit must cope with its absence, as on real hosts.
-//! It never ends by itself; the end of process 1 is the power cut.
+//! The end of process 1 is the end of the host: a power cut, or a shutdown from inside (`holdfast-lab halt`), before which
+//! every unit is asked to end.
 
 pub mod mounts;
 pub mod protocol;
@@ -18,6 +19,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, unshare};
 
+use self::protocol::Request;
 use crate::events::EventLog;
 use crate::layout::Layout;
 use crate::state::{HostSpec, load};
@@ -36,4 +38,10 @@ pub fn run(lab: &str, host: &str, boot_id: &str) -> Result<()> {
         strict::begin()?;
     }
     supervisor::run(&spec, events, Path::new(mounts::CONTROL))
+}
+
+/// Shuts the host down in which it is called.
+pub fn halt(reboot: bool) -> Result<()> {
+    protocol::ask_at(&Path::new(mounts::CONTROL).join("init.sock"), &Request::Halt { reboot })
+        .map(drop)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,7 +26,17 @@ pub enum Request {
         /// What to do.
         action: Action,
     },
+    /// Shut the operating system down in order; with `reboot` the host is powered on again.
+    Halt {
+        /// Whether it comes back by itself.
+        reboot: bool,
+    },
 }
+
+/// Exit status of a process 1 that was told to shut down.
+pub const HALTED: i32 = 63;
+/// The same, to be powered on again.
+pub const REBOOTING: i32 = 64;
 
 /// What can be done to a unit.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -73,22 +84,26 @@ pub struct Reply {
 
 /// Asks process 1 of a host.
 pub fn ask(layout: &Layout, host: &str, request: &Request) -> Result<Vec<UnitStatus>> {
-    let path = layout.host_socket(host);
-    let mut stream = UnixStream::connect(&path)
-        .with_context(|| format!("connecting to process 1 of {host} at {}", path.display()))?;
+    ask_at(&layout.host_socket(host), request)
+        .with_context(|| format!("asking process 1 of {host}"))
+}
+
+/// The same, where its socket is.
+pub fn ask_at(path: &Path, request: &Request) -> Result<Vec<UnitStatus>> {
+    let mut stream = UnixStream::connect(path)
+        .with_context(|| format!("connecting to process 1 at {}", path.display()))?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
-    stream.write_all(line.as_bytes()).with_context(|| format!("asking process 1 of {host}"))?;
+    stream.write_all(line.as_bytes()).context("asking")?;
     let mut answer = String::new();
     BufReader::new(stream)
         .read_line(&mut answer)
-        .with_context(|| format!("process 1 of {host} did not answer within {ANSWER:?}"))?;
-    let reply: Reply = serde_json::from_str(&answer)
-        .with_context(|| format!("understanding process 1 of {host}"))?;
+        .with_context(|| format!("no answer within {ANSWER:?}"))?;
+    let reply: Reply = serde_json::from_str(&answer).context("understanding the answer")?;
     if let Some(error) = reply.error {
-        bail!("{host}: {error}");
+        bail!("{error}");
     }
     Ok(reply.units)
 }

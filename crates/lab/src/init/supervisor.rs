@@ -25,7 +25,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
-use super::protocol::{Action, Reply, Request, UnitStatus};
+use super::protocol::{Action, HALTED, REBOOTING, Reply, Request, UnitStatus};
 use crate::events::EventLog;
 use crate::process::command;
 use crate::state::{HostSpec, UnitSpec};
@@ -34,6 +34,8 @@ use crate::state::{HostSpec, UnitSpec};
 const BACK_OFF: Duration = Duration::from_millis(200);
 /// Pause before a unit whose program can't be started is tried again.
 const ABSENT: Duration = Duration::from_secs(1);
+/// How long the units may take to end when the host is shut down.
+const HALT_GRACE: Duration = Duration::from_secs(15);
 /// Where unit logs go, inside the host.
 const LOGS: &str = "/var/log/lab";
 /// What a unit finds in PATH.
@@ -201,8 +203,36 @@ impl Supervisor {
         }
     }
 
+    /// As a service manager shuts down: every unit is asked to end, gets some seconds for it, and process 1 ends.
+    fn halt(self: &Arc<Self>, reboot: bool) {
+        self.events.add(&self.host, if reboot { "reboot" } else { "shutdown" });
+        for unit in self.units().iter_mut() {
+            unit.held = true;
+            if let Some(pid) = unit.pid.and_then(|p| i32::try_from(p).ok()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+        let supervisor = Arc::clone(self);
+        thread::spawn(move || {
+            let end = std::time::Instant::now() + HALT_GRACE;
+            while std::time::Instant::now() < end
+                && supervisor.units().iter().any(|u| u.pid.is_some())
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            std::process::exit(if reboot { REBOOTING } else { HALTED });
+        });
+    }
+
     fn obey(self: &Arc<Self>, request: &Request) -> Result<()> {
-        let Request::Unit { unit: name, action } = request else { return Ok(()) };
+        let (name, action) = match request {
+            Request::Status => return Ok(()),
+            Request::Halt { reboot } => {
+                self.halt(*reboot);
+                return Ok(());
+            }
+            Request::Unit { unit, action } => (unit, action),
+        };
         {
             let mut units = self.units();
             let unit = units

@@ -33,7 +33,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::db::{Changes, DbError, Identity, Snapshot};
-use crate::key::{Bytes, Key};
+use crate::key::{Bytes, Key, Table};
 use crate::txn::Revision;
 
 pub use follow::Following;
@@ -99,6 +99,8 @@ struct Inner<R: StoredRecord> {
     contact: Mutex<Option<Instant>>,
     dirty: Mutex<persist::Dirty>,
     dirty_added: Notify,
+    /// What was added must not wait for the usual interval.
+    dirty_urgent: Notify,
     /// Counts followers; see [`Replica::next_turn`].
     turn: AtomicU64,
 }
@@ -132,6 +134,7 @@ impl<R: StoredRecord> Replica<R> {
             contact: Mutex::new(None),
             dirty: Mutex::default(),
             dirty_added: Notify::new(),
+            dirty_urgent: Notify::new(),
             turn: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
@@ -227,6 +230,11 @@ impl<R: StoredRecord> Replica<R> {
             let mut dirty = self.inner.dirty.lock().unwrap_or_else(PoisonError::into_inner);
             if dirty.add(&batch) {
                 self.inner.dirty_added.notify_one();
+                // Who votes must be known to a host that starts without the others: a voter is added to the plan before it
+                // votes, and by then every other host has that on its disk.
+                if batch.changes.iter().any(|changed| changed.key.table == Table::VoterPlan) {
+                    self.inner.dirty_urgent.notify_one();
+                }
             }
         }
         self.inner.revision.send_replace((state.identity(), state.revision()));

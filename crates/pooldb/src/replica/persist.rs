@@ -1,6 +1,6 @@
 //! The replica's file: what a host knows of its pool when it starts without quorum.
 //!
-//! Written once a second with what changed, in one redb transaction, away from the async threads; commits never wait for
+//! Written once a second (at once when the voters change) with what changed, in one redb transaction, away from the async threads; commits never wait for
 //! it. It is a copy: losing it costs a snapshot from the database, and a file that cannot be read is made anew. It may
 //! also seed a forced recovery, so it says of which database and revision it is.
 
@@ -107,6 +107,7 @@ pub(crate) fn open<R: StoredRecord>(path: &Path) -> Result<(Replica<R>, Persisti
                 () = of.inner.dirty_added.notified() => {
                     tokio::select! {
                         () = tokio::time::sleep(PERSIST_INTERVAL) => {}
+                        () = of.inner.dirty_urgent.notified() => {}
                         changed = wanted.changed() => if changed.is_err() { return },
                     }
                 }

@@ -24,7 +24,7 @@
 //! named as the next generation of V (`V.1.qcow2`), which from that moment is what V means, and X keeps its old name
 //! beside B as a spare one. (With O under X's old name QEMU 7.2 took O for its own backing file; tried.) Before the
 //! switch the guest writes to X = B below the empty O, after it to O: at both times V on disk is what the guest wrote.
-//! `overlay_abandon` walks back from Linked or Overlaid, and only while O is empty and open nowhere. Spare names go
+//! `overlay_abandon` walks back from Linked or Overlaid, and only while O is empty and not what the guest writes to. Spare names go
 //! when nobody has their file open (`collect`), and the plain name comes back when V is next attached for writing
 //! ([`Work::settle`]).
 //!
@@ -94,7 +94,9 @@ impl Work {
         self.faults.step("fork: overlay written")?;
         let new = match opened.place.format {
             _ if may_be_open => {
-                let generation = opened.place.generation + 1;
+                // Never a name that a running guest may have been given before, even if that overlay was taken back.
+                let last = self.repository.facts(volume).0.map_or(0, |facts| facts.generation);
+                let generation = last.max(opened.place.generation) + 1;
                 self.repository.facts_change(volume, |facts| facts.generation = generation)?;
                 self.faults.step("fork: generation noted")?;
                 VolumeFile::named(volume, generation, DiskFormat::Qcow2)
@@ -326,7 +328,11 @@ impl Work {
             let detail = format!("volume {}: {text}", overlay.place.volume);
             Err(self.repository.error(Kind::BadState, detail))
         };
-        if image_lock::check(&overlay.file, &overlay.path, Use::Remove).is_err() {
+        // The guest writes to one of the two. An overlay that is open while the base is still written to was opened for a
+        // switch that never came (whoever ordered it died); the guest has no use for it any more.
+        let below = self.require(base.volume)?;
+        let is_open = image_lock::check(&overlay.file, &overlay.path, Use::Remove).is_err();
+        if is_open && image_lock::check(&below.file, &below.path, Use::Quiet).is_ok() {
             return refuse("the overlay is open; the guest has switched to it");
         }
         let header = overlay.header.clone().unwrap_or_default();

@@ -424,3 +424,40 @@ async fn attach_and_observe_take_less_than_a_millisecond() {
         panic!("{report}");
     }
 }
+
+/// Whoever ordered the switch died after the guest's QEMU had opened the overlay: it stays open until the guest ends.
+#[tokio::test]
+async fn an_overlay_that_was_opened_and_never_switched_to_is_taken_back() {
+    let bench = Bench::new().await;
+    let (volume, base) = (Uuid::new_v4(), Uuid::new_v4());
+    let spec = volume_spec(volume, 1 << 20);
+    bench.driver.volume_create(&bench.sr, &spec, LIMIT).await.expect("create");
+    let attached =
+        bench.driver.volume_attach(&bench.sr, volume, true, LIMIT).await.expect("attach");
+    let mut guest = QemuGuest::start(&attached);
+    guest.write(1);
+    let first =
+        bench.driver.overlay_prepare(&bench.sr, volume, base, LIMIT).await.expect("prepare");
+    guest.open(&first);
+    guest.write(2);
+    let copy = volume_spec(Uuid::new_v4(), 0);
+    let refused = bench.driver.overlay_commit(&bench.sr, volume, base, &copy, LIMIT).await;
+    assert_eq!(refused.expect_err("not switched").kind, Kind::BadState);
+    bench.driver.overlay_abandon(&bench.sr, volume, base, LIMIT).await.expect("abandon");
+    guest.write(3);
+    // The next one has a name that this guest never heard of, and a switch to it is one.
+    let base = Uuid::new_v4();
+    let second = bench.driver.overlay_prepare(&bench.sr, volume, base, LIMIT).await.expect("again");
+    assert_ne!(second.path, first.path);
+    guest.switch(&second);
+    guest.write(4);
+    let refused = bench.driver.overlay_abandon(&bench.sr, volume, base, LIMIT).await;
+    assert_eq!(refused.expect_err("switched").kind, Kind::BadState);
+    bench.driver.overlay_commit(&bench.sr, volume, base, &copy, LIMIT).await.expect("commit");
+    guest.stop();
+    for (volume, mark) in [(volume, 4), (copy.volume, 3)] {
+        let attached = bench.driver.volume_attach(&bench.sr, volume, false, LIMIT).await;
+        let attached = attached.expect("attach");
+        assert_eq!(mark_of(&attached.path, "qcow2"), mark);
+    }
+}

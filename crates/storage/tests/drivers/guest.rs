@@ -18,6 +18,8 @@ pub(crate) struct QemuGuest {
     process: Running,
     monitor: BufReader<UnixStream>,
     overlays: u32,
+    /// Overlays that were opened, switched to or not.
+    opened: u32,
     directory: tempfile::TempDir,
 }
 
@@ -48,7 +50,7 @@ impl QemuGuest {
             .spawn(Stream::Null, Stream::Inherit)
             .expect("qemu-system-x86 is installed");
         let monitor = connect(&socket);
-        let mut guest = Self { process, monitor, overlays: 0, directory };
+        let mut guest = Self { process, monitor, overlays: 0, opened: 0, directory };
         guest.line();
         guest.command("qmp_capabilities", json!({}));
         guest
@@ -101,7 +103,16 @@ impl QemuGuest {
     }
 
     pub(crate) fn switch(&mut self, overlay: &Attached) {
-        let (below, number) = (self.overlays, self.overlays + 1);
+        let (below, top) = (self.overlays, self.open(overlay));
+        let switch = json!({ "node": format!("d{below}"), "overlay": format!("d{top}") });
+        self.command("blockdev-snapshot", switch);
+        self.overlays = top;
+    }
+
+    /// The first half of a switch: the overlay is open, the guest still writes below.
+    pub(crate) fn open(&mut self, overlay: &Attached) -> u32 {
+        self.opened += 1;
+        let number = self.opened;
         let (file, format) = (format!("f{number}"), format_name(overlay.format));
         let path = overlay.path.to_str().expect("plain paths");
         let node = json!({ "driver": "file", "node-name": file, "filename": path, "auto-read-only": true });
@@ -109,9 +120,7 @@ impl QemuGuest {
         let top = format!("d{number}");
         let node = json!({ "driver": format, "node-name": top, "file": file, "backing": null });
         self.command("blockdev-add", node);
-        let switch = json!({ "node": format!("d{below}"), "overlay": top });
-        self.command("blockdev-snapshot", switch);
-        self.overlays = number;
+        number
     }
 
     pub(crate) fn stop(mut self) {

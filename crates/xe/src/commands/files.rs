@@ -4,8 +4,9 @@
 //! exists is never overwritten, and one that was not received whole is removed.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead as _, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
 use super::Run;
@@ -37,14 +38,21 @@ pub(super) const COMMANDS: &[(&str, Run)] = &[
 /// How long the task may stay open after the last byte was moved.
 const AFTER_TRANSFER: Duration = Duration::from_secs(600);
 
-/// Runs a transfer with a task beside it; returns the task's result.
+/// Runs a transfer with a task beside it; returns the task's result. A pool that can't write makes no task, and the
+/// transfer does without.
 fn with_task(
     ctx: &mut Context<'_, '_>,
     label: &str,
     target: String,
     act: impl FnOnce(&mut Context<'_, '_>, &str) -> Result<(), Failure>,
 ) -> Result<String, Failure> {
-    let task = ctx.call_text("task.create", vec![s(label), s("")])?;
+    let task = match ctx.call_text("task.create", vec![s(label), s("")]) {
+        Ok(task) => task,
+        Err(Failure::Call(e)) if e.code() == Some("HOST_IN_EMERGENCY_MODE") => {
+            return act(ctx, &target).map(|()| String::new());
+        }
+        Err(error) => return Err(error),
+    };
     let joint = if target.contains('?') { '&' } else { '?' };
     let moved = act(ctx, &format!("{target}{joint}task_id={task}"));
     let ended = moved.and_then(|()| end_of(ctx, &task));
@@ -122,6 +130,17 @@ fn upload(
     path: &str,
     target: String,
 ) -> Result<String, Failure> {
+    upload_for(ctx, label, path, target, &mut std::io::sink())
+}
+
+/// Sends a file and keeps what the server answers.
+fn upload_for(
+    ctx: &mut Context<'_, '_>,
+    label: &str,
+    path: &str,
+    target: String,
+    into: &mut dyn Write,
+) -> Result<String, Failure> {
     let mut file = File::open(path).map_err(|e| Failure::refused(format!("file '{path}': {e}")))?;
     let length = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
     with_task(ctx, label, target, |ctx, target| {
@@ -136,7 +155,7 @@ fn upload(
                 out.stderr(&line);
             }
         };
-        let done = ctx.api.upload(target, &mut file, length, &mut progress);
+        let done = ctx.api.upload(target, &mut file, length, into, &mut progress);
         if shown > 0 {
             out.stderr("\r\x1b[K");
         }
@@ -278,7 +297,52 @@ fn vdi_import(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
 
 fn pool_dump(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let path = ctx.required("file-name")?;
-    download(ctx, "dump database", &path, "/pool/xmldbdump".to_owned())
+    match download(ctx, "dump database", &path, "/pool/xmldbdump".to_owned()) {
+        Err(Failure::Call(CallError::Unreachable(why))) if ctx.api.is_this_host() => {
+            return dump_without_daemon(&path, &why);
+        }
+        other => other?,
+    }
+    if let Some(old) = age_of_dump(&path) {
+        ctx.out.stderr(&old);
+    }
+    Ok(())
+}
+
+/// The host's own program, which reads what its daemon keeps on disk, takes over (S0-5).
+fn dump_without_daemon(path: &str, why: &str) -> Result<(), Failure> {
+    const PROGRAM: &str = "holdfastd";
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(PROGRAM)));
+    let program = beside
+        .into_iter()
+        .chain(["/usr/sbin", "/usr/bin"].map(|dir| std::path::Path::new(dir).join(PROGRAM)))
+        .find(|program| program.is_file())
+        .ok_or_else(|| CallError::Unreachable(format!("{why}\n  {PROGRAM} is not installed")))?;
+    #[expect(clippy::disallowed_methods, reason = "the one program that may take this one's place")]
+    let mut command = std::process::Command::new(&program);
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let failed = command.arg("dump-database").arg(path).exec();
+    Err(Failure::refused(format!("{}: {failed}", program.display())))
+}
+
+/// Older than this, a dump's age is worth a word.
+const WORTH_SAYING: Duration = Duration::from_secs(5);
+
+/// What to say of a dump whose host had no majority behind it.
+fn age_of_dump(path: &str) -> Option<String> {
+    let mut line = String::new();
+    std::io::BufReader::new(File::open(path).ok()?).read_line(&mut line).ok()?;
+    let header: serde_json::Value = serde_json::from_str(&line).ok()?;
+    let host = header.get("host_name").map(text_of).unwrap_or_default();
+    let revision = header.get("revision").map(text_of).unwrap_or_default();
+    let age = match header.get("age_ms")?.as_u64() {
+        Some(ms) if Duration::from_millis(ms) < WORTH_SAYING => return None,
+        Some(ms) => format!("was confirmed by a majority {} s ago", ms / 1000),
+        None => "was not confirmed by a majority since the daemon's start".to_owned(),
+    };
+    Some(format!(
+        "Note: the dump is what host {host} knows (revision {revision}), which {age}; newer changes may be missing.\n"
+    ))
 }
 
 fn pool_restore(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {

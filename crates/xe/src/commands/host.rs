@@ -5,8 +5,7 @@ use super::members;
 use super::select::{self, HOSTS};
 use crate::api::{Value, s, text_of};
 use crate::context::{Context, texts};
-use crate::explain;
-use crate::failure::{CallError, Failure, is_no_coordinator};
+use crate::failure::{CallError, Failure};
 use crate::output::Cell;
 use crate::record;
 use crate::record::view::Object;
@@ -14,7 +13,6 @@ use crate::tables;
 
 pub(super) const COMMANDS: &[(&str, Run)] = &[
     ("host-enable", enable),
-    ("host-is-in-emergency-mode", is_in_emergency_mode),
     ("host-forget", forget),
     ("host-declare-dead", declare_dead),
     ("host-emergency-ha-disable", emergency_ha_disable),
@@ -46,23 +44,6 @@ fn enable(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
         }
         ctx.call("host.enable", vec![me])
     })?;
-    Ok(())
-}
-
-/// Prints whether this host has lost its pool; where a server can only complain about that, the complaint goes to
-/// standard error.
-fn is_in_emergency_mode(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let answer = match ctx.api.call("host.is_in_emergency_mode", vec![]) {
-        Ok(answer) => answer == Value::Bool(true),
-        Err(CallError::Api { code, params }) if is_no_coordinator(&code) => {
-            for line in explain::api_error(&code, &params, None) {
-                ctx.out.stderr(&format!("{line}\n"));
-            }
-            true
-        }
-        Err(other) => return Err(other.into()),
-    };
-    ctx.out.value(answer.to_string(), Value::Bool(answer));
     Ok(())
 }
 

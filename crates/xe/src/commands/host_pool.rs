@@ -10,8 +10,6 @@ use crate::quantity;
 pub(super) const COMMANDS: &[(&str, Run)] = &[
     ("pool-join", join),
     ("pool-eject", eject),
-    ("pool-emergency-transition-to-master", transition),
-    ("pool-emergency-reset-master", reset),
     ("pool-ha-compute-hypothetical-max-host-failures-to-tolerate", hypothetical),
     ("pool-ha-compute-vm-failover-plan", failover_plan),
     ("pool-get-cpu-features", cpu_features),
@@ -84,30 +82,6 @@ fn local_disks(ctx: &mut Context<'_, '_>, host: &str) -> Result<Vec<String>, Fai
         .filter(|(_, vdi)| srs.contains(&text(vdi, "SR")))
         .map(|(_, vdi)| format!("VDI: {} ({})", text(vdi, "uuid"), text(vdi, "name_label")))
         .collect())
-}
-
-fn transition(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    if !ctx.flag("force")? {
-        // Best effort: a host without its pool cannot say who leads, and that is when this is needed.
-        let leads = ctx.coordinator().and_then(|c| ctx.this_host().map(|h| h == c));
-        if leads.unwrap_or(false) {
-            ctx.out.list(vec![
-                "Host agent is already master. Use '--force' to execute the operation anyway."
-                    .to_owned(),
-            ]);
-            return Ok(());
-        }
-    }
-    ctx.call("pool.emergency_transition_to_master", vec![])?;
-    ctx.out.list(vec!["Host agent will transition to master.".to_owned()]);
-    Ok(())
-}
-
-fn reset(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
-    let address = ctx.required("master-address")?;
-    ctx.call("pool.emergency_reset_master", vec![s(address.as_str())])?;
-    ctx.out.list(vec![format!("Host agent will become slave of {address}.")]);
-    Ok(())
 }
 
 fn hypothetical(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Messages of `host`: power, evacuation, the daemon and the network under it.
 
-use crate::schema::{DefaultValue, Message, Param, Role, RunsOn, Type};
+use crate::schema::{DefaultValue, Lifecycle, Message, Param, Role, RunsOn, Type};
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -86,6 +86,24 @@ pub(super) static MESSAGES: &[Message] = &[
         role: Role::ReadOnly,
         is_async: true,
         doc: "Lists the VMs that would not leave, with the reason.",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_enter_maintenance",
+        params: &[Param::new("host", Type::Ref("host"))],
+        role: Role::PoolOperator,
+        is_async: true,
+        state: Lifecycle::Internal,
+        doc: "Takes a host out of service: disabled, the coordinator's role handed over, its VMs moved away.",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_leave_maintenance",
+        params: &[Param::new("host", Type::Ref("host"))],
+        role: Role::PoolOperator,
+        is_async: true,
+        state: Lifecycle::Internal,
+        doc: "Takes a host into service again: enabled, and the VMs that had left come back.",
         ..Message::BASE
     },
     Message {

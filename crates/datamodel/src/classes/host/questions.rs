@@ -230,6 +230,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_emergency",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says whether the host that is asked has lost its pool, since when, why, and what it knows of the others (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "is_in_emergency_mode",
         result: Type::Bool,
         role: Role::Internal,

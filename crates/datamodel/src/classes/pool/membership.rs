@@ -84,6 +84,19 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_emergency_transition",
+        params: &[
+            Param::new("confirm", Type::String),
+            Param::new("force", Type::Bool),
+            Param::new("dry_run", Type::Bool),
+        ],
+        result: Type::String,
+        role: Role::PoolAdmin,
+        state: Lifecycle::Internal,
+        doc: "Makes this member found a new database with what it has; the statement names the hosts that are off. A report as JSON.",
+        ..Message::BASE
+    },
+    Message {
         name: "holdfast_join",
         params: &[Param::new("request", Type::String)],
         result: Type::String,
@@ -91,6 +104,14 @@ pub(super) static MESSAGES: &[Message] = &[
         state: Lifecycle::Internal,
         secret: true,
         doc: "Takes a joining host's signing request; answers with what it needs to become a member.",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_lineage",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says which lineage of the pool's database this is, what recoveries it had and what only stale hosts had (JSON).",
         ..Message::BASE
     },
     Message {

@@ -27,6 +27,20 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "host-maintenance-enter",
+        flags: &["--multiple"],
+        selectors: Some("host"),
+        doc: "Takes a host out of service: disables it, hands the coordinator's role over, moves its VMs away.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-maintenance-leave",
+        flags: &["--multiple"],
+        selectors: Some("host"),
+        doc: "Takes a host into service again and brings back the VMs that had left.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "host-recover",
         required: &["uuid"],
         optional: &["confirm", "dry-run", "force", "start-vms"],
@@ -53,6 +67,13 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         local_host: true,
         local_login: true,
         doc: "Says how this host stands in its pool: member, fenced or forgotten, and what to do.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "pool-lineage",
+        local_host: true,
+        local_login: true,
+        doc: "Shows which lineage of its database the pool is in, the recoveries it had, and what only stale hosts had.",
         ..XeCommand::BASE
     },
     XeCommand {

@@ -70,6 +70,7 @@ pub enum Operation {
     RestorePaused,
     Checkpoint,
     SnapshotDisks,
+    Settled,
     PlugDisk,
     UnplugDisk,
     ChangeMedium,

@@ -2,22 +2,18 @@
 
 mod accept;
 mod eject;
+pub(super) mod emergency;
 mod join;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pooldb::Txn;
-use uuid::Uuid;
 use xenapi::{Error, Value};
 
 use super::{find, host::is_live, nothing_to_do, ref_param, target};
 use crate::api::{Authorized, errors};
-use crate::reconcilers::coordinator::{coordinator_key, designated_key};
+use crate::reconcilers::coordinator;
 use crate::{Daemon, View};
-
-/// Longest wait for a designated host to take the role.
-const HAND_OVER_LIMIT: Duration = Duration::from_secs(20);
 
 /// Answers a message of the class.
 pub(super) async fn call(
@@ -33,6 +29,13 @@ pub(super) async fn call(
         "designate_new_master" => designate(daemon, call).await,
         "holdfast_readiness" => crate::truth::readiness(daemon).await,
         "holdfast_status" => crate::truth::status(daemon).await,
+        "emergency_transition_to_master" => {
+            emergency::transition(daemon, &emergency::Order::default()).await.map(|_| Value::Void)
+        }
+        "holdfast_emergency_transition" => emergency::ordered(daemon, call).await,
+        "holdfast_lineage" => Ok(emergency::lineage(daemon).into()),
+        "emergency_reset_master" => emergency::reset(daemon, call).await,
+        "recover_slaves" => emergency::recover_members(daemon).await,
         "sync_database" => {
             daemon
                 .store()
@@ -50,7 +53,7 @@ pub(super) fn record(view: &View) -> Result<&Arc<xenapi::Record>, Error> {
     view.records("pool").next().ok_or_else(|| errors::internal("the pool has no record"))
 }
 
-/// `pool.designate_new_master`: the role's record goes, and the designated host has a head start.
+/// `pool.designate_new_master`, on any host, whichever others are down.
 async fn designate(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     let view = daemon.view().await;
     let host = find(&view, "host", ref_param(call, 0))?;
@@ -61,27 +64,6 @@ async fn designate(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Err
     if !is_live(&view, id) {
         return Err(Error::new("HOST_OFFLINE", [host.opaque().to_string()]));
     }
-    let txn =
-        Txn::new().put(designated_key(), id.to_string().into_bytes()).delete(coordinator_key());
-    daemon.commit(txn).await.map_err(errors::from_commit)?;
-    await_master(daemon, id).await
-}
-
-async fn await_master(daemon: &Arc<Daemon>, host: Uuid) -> Result<Value, Error> {
-    let mut changed = daemon.store().replica().changed();
-    let deadline = tokio::time::Instant::now() + HAND_OVER_LIMIT;
-    loop {
-        let view = daemon.store().view();
-        if target(record(&view)?, "master") == Some(host) {
-            return Ok(Value::Void);
-        }
-        tokio::select! {
-            _ = changed.changed() => {}
-            () = tokio::time::sleep_until(deadline) => {
-                return Err(errors::internal(
-                    "the host has not taken the coordinator's role within 20 s; see xe pool-list params=master",
-                ));
-            }
-        }
-    }
+    coordinator::hand_to(daemon, id).await?;
+    Ok(Value::Void)
 }

@@ -168,6 +168,7 @@ async fn prepare(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 /// Takes the overlays back; where the guest has gone over already, it keeps them and the duplicate goes.
 async fn abandon(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     let args: Args = sagas::args(state)?;
+    settled(daemon, args.vm).await?;
     let view = daemon.view().await;
     for twin in &args.disks {
         let spec = spec::sr_spec(&view, twin.sr, daemon.host()).map_err(|e| sagas::failed(&e))?;
@@ -218,12 +219,23 @@ async fn switch(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
         }
     };
     let Err(error) = done else { return Ok(Flow::Next) };
-    // A former try may have done it without living to say so; then the guest has the overlays open and they are refused.
-    // (A checkpoint's memory is complete then, for the disks are switched last.)
+    // This or a former try may have done it without living to say so, or may still be doing it.
+    // (A checkpoint's memory is complete if the disks are switched, for they are switched last.)
+    settled(daemon, args.vm).await?;
     if has_switched(daemon, &args.disks).await? {
         Ok(Flow::Next)
     } else {
         Err(hypervisor_failed(&error))
+    }
+}
+
+/// Waits until no switch that was ordered before can still happen.
+async fn settled(daemon: &Arc<Daemon>, vm: Uuid) -> Result<(), StepError> {
+    match daemon.hypervisor().settled(vm, super::launch::QUICK).await {
+        Err(error) if error.kind != Kind::NotFound => Err(StepError::transient(format!(
+            "whether the guest still writes to its former disks can't be told yet: {error}"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -261,8 +261,6 @@ pub(in crate::commands) static ROWS: &[Direct] = &[
     // host
     call("host-disable", "host.disable", &[Chosen, Bool("auto-enable", true)])
         .each(HOST.ignoring(&["auto-enable"])),
-    call("host-shutdown", "host.shutdown", SELF).long().each(HOST),
-    call("host-reboot", "host.reboot", SELF).long().each(HOST),
     call("host-power-on", "host.power_on", SELF).long().each(HOST),
     call("host-sync-data", "host.sync_data", SELF).each(HOST),
     call("host-dmesg", "host.dmesg", SELF).prints(PrintValue).each(HOST),
@@ -376,7 +374,6 @@ pub(in crate::commands) static ROWS: &[Direct] = &[
         "pool.management_reconfigure",
         &[Object("network", "network-uuid")],
     ),
-    call("pool-recover-slaves", "pool.recover_slaves", &[]).prints(Uuids("host")),
     call(
         "pool-ha-enable",
         "pool.enable_ha",

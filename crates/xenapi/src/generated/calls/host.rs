@@ -1451,6 +1451,55 @@ impl Params for HoldfastDiagnose {
     }
 }
 
+/// `host.holdfast_emergency`: Says whether the host that is asked has lost its pool, since when, why, and what it knows of the others (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastEmergency;
+
+impl Params for HoldfastEmergency {
+    const METHOD: &'static str = "host.holdfast_emergency";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_emergency")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
+/// `host.holdfast_enter_maintenance`: Takes a host out of service: disabled, the coordinator's role handed over, its VMs moved away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastEnterMaintenance {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+}
+
+impl Params for HoldfastEnterMaintenance {
+    const METHOD: &'static str = "host.holdfast_enter_maintenance";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_enter_maintenance")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host)]
+    }
+}
+
 /// `host.holdfast_forget`: Takes a host that is gone out of the pool; words that name it as off are the proof if there is no other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldfastForget {
@@ -1548,6 +1597,33 @@ impl Params for HoldfastLeave {
 
     fn encode(self) -> Vec<crate::Value> {
         vec![]
+    }
+}
+
+/// `host.holdfast_leave_maintenance`: Takes a host into service again: enabled, and the VMs that had left come back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastLeaveMaintenance {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+}
+
+impl Params for HoldfastLeaveMaintenance {
+    const METHOD: &'static str = "host.holdfast_leave_maintenance";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_leave_maintenance")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host: take(&mut given, "host")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host)]
     }
 }
 

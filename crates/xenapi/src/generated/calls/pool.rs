@@ -1401,6 +1401,45 @@ impl Params for HasExtension {
     }
 }
 
+/// `pool.holdfast_emergency_transition`: Makes this member found a new database with what it has; the statement names the hosts that are off. A report as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastEmergencyTransition {
+    /// string.
+    pub confirm: crate::Text,
+    /// bool.
+    pub force: bool,
+    /// bool.
+    pub dry_run: bool,
+}
+
+impl Params for HoldfastEmergencyTransition {
+    const METHOD: &'static str = "pool.holdfast_emergency_transition";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_emergency_transition")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self {
+            confirm: take(&mut given, "confirm")?,
+            force: take(&mut given, "force")?,
+            dry_run: take(&mut given, "dry_run")?,
+        })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![
+            crate::IntoValue::into_value(self.confirm),
+            crate::IntoValue::into_value(self.force),
+            crate::IntoValue::into_value(self.dry_run),
+        ]
+    }
+}
+
 /// `pool.holdfast_join`: Takes a joining host's signing request; answers with what it needs to become a member.
 #[derive(Clone, PartialEq)]
 pub struct HoldfastJoin {
@@ -1432,6 +1471,28 @@ impl Params for HoldfastJoin {
 impl std::fmt::Debug for HoldfastJoin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HoldfastJoin { .. }")
+    }
+}
+
+/// `pool.holdfast_lineage`: Says which lineage of the pool's database this is, what recoveries it had and what only stale hosts had (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastLineage;
+
+impl Params for HoldfastLineage {
+    const METHOD: &'static str = "pool.holdfast_lineage";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_lineage")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
     }
 }
 

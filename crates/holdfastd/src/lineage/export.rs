@@ -1,0 +1,168 @@
+//! What this host still has of the pool's database when nobody else can be asked.
+//!
+//! If it was a voter, its etcd's data, log included, has the most: everything that a majority acknowledged before this
+//! host was cut off, perhaps more. It is read by a private etcd on a copy of the data, so that the data themselves stay
+//! what they were; that etcd listens at ports nobody knows and ends with the reading. Else, and if that fails, the
+//! replica has what this daemon had seen.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use host::exec::{Command, Stream};
+use pooldb::etcd::members::{Founding, MemberSetup};
+use pooldb::{EtcdDb, Identity, PoolDb as _, Replica, Revision};
+
+use crate::backend;
+use crate::config::Config;
+use crate::{View, identity};
+
+/// Longest start of the private etcd.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks at it.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest copy of the data.
+const COPY_LIMIT: Duration = Duration::from_secs(300);
+/// How long it may take to end.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Everything this host has.
+#[derive(Debug)]
+pub struct Export {
+    /// The records.
+    pub view: View,
+    /// Revision of the store they were read from. A private etcd counts a few of its own (leases that end).
+    pub revision: Revision,
+    /// Everything up to this revision of the old lineage is here for certain.
+    pub base: Revision,
+    /// Where they are from, for people.
+    pub source: &'static str,
+}
+
+/// Reads what this host has: `data` is its former member's directory, `replica` what its daemon knew.
+///
+/// # Errors
+/// Only if there is nothing at all.
+pub async fn export(
+    config: &Config,
+    own: &identity::Identity,
+    data: &Path,
+    replica: View,
+) -> anyhow::Result<Export> {
+    let from_etcd = if data.join("member").exists() {
+        match of_member(config, own, data, replica.identity()).await {
+            Ok(export) => Some(export),
+            Err(error) => {
+                tracing::warn!(
+                    error = %format!("{error:#}"),
+                    "the data of this host's database process can't be read; its replica is used"
+                );
+                None
+            }
+        }
+    } else {
+        None
+    };
+    match from_etcd {
+        Some(export) if export.revision >= replica.revision() => Ok(export),
+        _ => {
+            anyhow::ensure!(
+                replica.identity().is_some(),
+                "this host has no copy of the pool's database"
+            );
+            let revision = replica.revision();
+            let source = "the replica of this host's daemon";
+            Ok(Export { view: replica, revision, base: revision, source })
+        }
+    }
+}
+
+async fn of_member(
+    config: &Config,
+    own: &identity::Identity,
+    data: &Path,
+    expected: Option<Identity>,
+) -> anyhow::Result<Export> {
+    let work = data.with_extension("reading");
+    let (from, to) = (data.to_owned(), work.clone());
+    tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        if to.exists() {
+            std::fs::remove_dir_all(&to)?;
+        }
+        let copy = Command::new("cp").args(["-a", "--reflink=auto", "--no-target-directory"]);
+        copy.arg(&from).arg(&to).limit(COPY_LIMIT).check()?;
+        Ok(())
+    })
+    .await??;
+    let address: IpAddr = config.host.address.parse().context("host.address")?;
+    let setup = backend::member_setup(config, own.host, Founding::New { token: "reading".into() })?;
+    let setup = MemberSetup {
+        data_dir: work.clone(),
+        client_port: free_port(address)?,
+        peer_port: free_port(address)?,
+        ..setup
+    };
+    let mut argv = setup.argv();
+    argv.push("--force-new-cluster".to_owned());
+    let log = std::fs::File::create(data.with_extension("reading.log"))?;
+    let (program, arguments) = argv.split_first().context("etcd's arguments")?;
+    let mut running = Command::new(program)
+        .args(arguments)
+        .spawn(Stream::Null, Stream::File(log))
+        .context("a private etcd to read this host's data")?;
+    let read = read(config, own, &setup.client_url(), expected).await;
+    let ended = tokio::task::spawn_blocking(move || running.terminate(STOP_GRACE)).await;
+    if !matches!(ended, Ok(Ok(_))) {
+        tracing::warn!(?ended, "the private etcd did not end as it should");
+    }
+    let _ = tokio::fs::remove_dir_all(&work).await;
+    read
+}
+
+async fn read(
+    config: &Config,
+    own: &identity::Identity,
+    url: &str,
+    expected: Option<Identity>,
+) -> anyhow::Result<Export> {
+    let mut etcd = backend::etcd_config(
+        config,
+        &config.tls_dir(),
+        own.host,
+        own.epoch,
+        vec![url.to_owned()],
+        None,
+    )?;
+    etcd.pool_epoch = None;
+    let db = EtcdDb::connect(etcd).await?;
+    let end = tokio::time::Instant::now() + START_LIMIT;
+    let snapshot = loop {
+        match db.snapshot().await {
+            Ok(snapshot) => break snapshot,
+            Err(error) if tokio::time::Instant::now() >= end => {
+                return Err(error).context("the private etcd does not answer");
+            }
+            Err(_) => tokio::time::sleep(LOOK).await,
+        }
+    };
+    if let Some(expected) = expected {
+        anyhow::ensure!(
+            snapshot.identity == expected,
+            "it is of another cluster ({:x}) than this daemon's replica ({:x})",
+            snapshot.identity.cluster_id,
+            expected.cluster_id
+        );
+    }
+    let revision = snapshot.revision;
+    // Not the store's own revision: what it counted by itself would hide as many lost writes.
+    let base = snapshot.entries.iter().map(|entry| entry.modified).max().unwrap_or(Revision::ZERO);
+    let replica: Replica<xenapi::Record> = Replica::new();
+    replica.load(snapshot);
+    let source = "the data of this host's database process";
+    Ok(Export { view: replica.view(), revision, base, source })
+}
+
+fn free_port(address: IpAddr) -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind((address, 0))?.local_addr()?.port())
+}

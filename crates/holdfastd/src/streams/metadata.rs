@@ -1,0 +1,100 @@
+//! The pool database as a file: `GET /pool/xmldbdump`.
+//!
+//! XenServer's path, our own format ([`crate::dump`]). Every host answers from its own replica, so a member does without a
+//! coordinator and a host without quorum does too; the header of the dump says how old it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamodel::Role;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use uuid::Uuid;
+use xenapi::{Error, Value};
+
+use crate::api::{Caller, auth, errors};
+use crate::dump::{self, Maker, Origin};
+use crate::http::routes::plain;
+use crate::http::{Peer, ReplyBody, bytes_body};
+use crate::{Daemon, tasks};
+
+/// Where XenServer's clients look for it.
+pub(super) const PATH: &str = "/pool/xmldbdump";
+/// Longest wait for a majority to confirm that the replica is the newest state.
+const FRESH_LIMIT: Duration = Duration::from_secs(2);
+
+/// Answers `GET`.
+pub(super) async fn dump(
+    daemon: Arc<Daemon>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let made = match administrator(&daemon, &peer, &request).await {
+        Ok(_) => make(&daemon).await,
+        Err(error) => return refusal(&error),
+    };
+    end_task(&daemon, &request, made.as_ref().map(drop).map_err(Error::clone)).await;
+    match made {
+        Ok(bytes) => {
+            let mut response = Response::new(bytes_body(bytes));
+            let kind = HeaderValue::from_static("application/octet-stream");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn administrator(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    request: &Request<Incoming>,
+) -> Result<Caller, Error> {
+    let caller = auth::of_request(daemon, peer, request).await?;
+    if caller.role < Role::PoolAdmin {
+        let text = format!("the account {} is no pool-admin", caller.user);
+        return Err(Error::new("RBAC_PERMISSION_DENIED", [PATH.to_owned(), text]));
+    }
+    Ok(caller)
+}
+
+/// The dump of what this host knows.
+async fn make(daemon: &Arc<Daemon>) -> Result<Vec<u8>, Error> {
+    let store = daemon.store();
+    let confirmed = if daemon.is_without_quorum() {
+        None
+    } else {
+        store.read_linearizable(FRESH_LIMIT).await.ok()
+    };
+    let (view, age) = match confirmed {
+        Some(view) => (view, Some(Duration::ZERO)),
+        None => (store.view(), store.replica().age()),
+    };
+    let maker = Maker {
+        host: daemon.host(),
+        now: daemon.now(),
+        origin: Origin::Replica,
+        age_ms: age.map(|a| u64::try_from(a.as_millis()).unwrap_or(u64::MAX)),
+    };
+    let of = daemon.clone();
+    tokio::task::spawn_blocking(move || dump::write(&view, of.pool_key(), &maker))
+        .await
+        .map_err(|e| errors::internal(e.to_string()))
+}
+
+/// Ends the task that the client made to watch the transfer.
+async fn end_task(daemon: &Arc<Daemon>, request: &Request<Incoming>, result: Result<(), Error>) {
+    let Some(task) = auth::query(request, "task_id") else { return };
+    if let Ok(task) = Uuid::try_parse(task.strip_prefix("OpaqueRef:").unwrap_or(&task)) {
+        tasks::finish(daemon, task, result.map(|()| Value::Void)).await;
+    }
+}
+
+fn refusal(error: &Error) -> Response<ReplyBody> {
+    let status = match &*error.code {
+        "SESSION_INVALID" | "SESSION_AUTHENTICATION_FAILED" => StatusCode::UNAUTHORIZED,
+        "RBAC_PERMISSION_DENIED" => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    plain(status, &format!("{error}\n"))
+}
