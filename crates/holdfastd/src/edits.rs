@@ -13,6 +13,7 @@ use pooldb::{CommitError, Guard, Key, Revision, Table, Txn, Write};
 use uuid::Uuid;
 use xenapi::{FieldIdx, Record, Value};
 
+use crate::mutants::Mutant;
 use crate::{Daemon, View};
 
 /// Tries of one commit whose records are being changed by others at the same time.
@@ -347,7 +348,14 @@ pub async fn commit(daemon: &Daemon, change: &Change) -> Result<Revision, Commit
     let mut last = None;
     for _ in 0..TRIES {
         let view = store.read().await;
-        let txn = change.transaction(&view, &fresh).map_err(|key| CommitError::Conflict { key })?;
+        let txn = match change.transaction(&view, &fresh) {
+            Err(_) if daemon.is_mutant(Mutant::DroppedPlacementGuard) => {
+                let careless = Change { begins: Vec::new(), ..change.clone() };
+                careless.transaction(&view, &fresh)
+            }
+            txn => txn,
+        }
+        .map_err(|key| CommitError::Conflict { key })?;
         if txn.writes.is_empty() && txn.guards.is_empty() {
             return Ok(view.revision());
         }

@@ -18,7 +18,7 @@ use crate::edits::{self, Change};
 pub enum Mutant {
     /// Commits leave out the guard of the target host's reservation.
     DroppedReservationGuard,
-    /// Commits leave out the guard of the VM's placement.
+    /// Commits leave out the guard of the VM's placement, and don't ask whether the VM became busy meanwhile.
     DroppedPlacementGuard,
     /// A stop gives the VM's disks back before the guest has ended.
     LockReleasedEarly,

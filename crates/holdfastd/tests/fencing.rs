@@ -109,7 +109,6 @@ async fn a_persons_words_free_what_a_dead_host_held_and_are_kept() {
     assert!(!String::from_utf8_lossy(&reservations).contains(&vm.to_string()));
 }
 
-/// proves: S1-5 (table)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_boot_that_was_fenced_by_mistake_stops_its_guests_and_commits_nothing() {
     let pool = {
@@ -211,7 +210,6 @@ enum Cut {
     Migrate,
 }
 
-/// proves: S1-3 (table)
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_an_operation_that_a_dead_host_was_in_the_middle_of() {
     for operation in [Cut::Snapshot, Cut::Suspend, Cut::Shutdown, Cut::Pause, Cut::Migrate] {

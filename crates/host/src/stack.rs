@@ -142,6 +142,11 @@ mod tests {
             a_function_that_spins(&counted, &AtomicBool::new(false));
         });
         let thread = told.recv().expect("the thread starts");
+        let start = Instant::now();
+        while turns.load(Ordering::Relaxed) == 0 {
+            assert!(start.elapsed() < LIMIT, "it never came to spin");
+            std::thread::yield_now();
+        }
         let seen = sample(thread, Then::GoOn, LIMIT).expect("it is looked at");
         let names = resolve(&seen.addresses).join("\n");
         assert!(names.contains("a_function_that_spins"), "{names}");

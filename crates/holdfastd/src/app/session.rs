@@ -32,6 +32,8 @@ pub(super) async fn call(
             if let Some(key) = &call.caller().session {
                 daemon.drop_local_session(key);
                 daemon.commit(Txn::new().delete(key.key())).await.map_err(errors::from_commit)?;
+                // Sessions are looked up without waiting: this one is to be gone when the answer is given.
+                daemon.view().await;
             }
             Ok(Value::Void)
         }
