@@ -238,8 +238,11 @@ fn a_vm_comes_back_whole_from_its_repository_when_the_database_is_gone() {
 
     lab.run(&["fail", "h1", "power"]);
     let state = lab::layout::Layout::new(lab.name()).expect("a lab's name").host_disk("h1");
-    let state = state.join("var/lib/holdfast");
-    for entry in std::fs::read_dir(&state).expect("the host's state").flatten() {
+    // Where it stands by itself, and where the layer keeps it that forgets what was not synced.
+    for entry in ["var/lib/holdfast", "strict"]
+        .iter()
+        .flat_map(|kept| std::fs::read_dir(state.join(kept)).expect("the host's state").flatten())
+    {
         let path = entry.path();
         let gone = if path.is_dir() {
             std::fs::remove_dir_all(&path)
