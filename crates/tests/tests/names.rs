@@ -33,7 +33,11 @@ fn a_pool_lives_where_no_name_resolves() {
         let hosts = lab.xe("h1", &["host-list", "enabled=true", "--minimal"]).stdout;
         (hosts.split(',').count() == 2).then_some(()).ok_or(hosts)
     });
-    lab.said("h1", &[&create[..], &[location]].concat());
+    let sr = format!("sr-uuid={}", lab.said("h1", &[&create[..], &[location]].concat()));
+    tests::until("the repository on both hosts", std::time::Duration::from_secs(60), || {
+        let plugged = lab.xe("h1", &["pbd-list", &sr, "currently-attached=true", "--minimal"]);
+        (plugged.stdout.split(',').count() == 2).then_some(()).ok_or(plugged.stdout)
+    });
     let vm = vm_make(&lab, "h1", "wanderer");
     let vdi = disk_make(&lab, "h1", "its disk");
     disk_give(&lab, "h1", &vm, &vdi, 0);

@@ -146,6 +146,8 @@ fn text_map(call: &Authorized, at: usize) -> std::collections::BTreeMap<String, 
 
 /// `SR.create(host, device_config, physical_size, name_label, name_description, type, content_type, shared, sm_config)`.
 async fn create(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
+    // A host that has just joined through another is not to be passed over: that would be no refusal.
+    daemon.catch_up().await;
     let view = daemon.view().await;
     let host = find(&view, "host", ref_param(call, 0))?;
     let kind = text_param(call, 5);
