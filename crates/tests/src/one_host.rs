@@ -26,6 +26,8 @@ const START: Duration = Duration::from_secs(60);
 pub struct Memory {
     /// Resident now.
     pub resident: u64,
+    /// Of that, not backed by a file: what a leak makes grow, and code that is run for the first time does not.
+    pub own: u64,
     /// Most ever resident, or since [`OneHost::forget_peak`].
     pub peak: u64,
 }
@@ -132,7 +134,7 @@ impl OneHost {
             line.and_then(|l| l.split_whitespace().next()?.parse().ok())
                 .expect("the kernel says so")
         };
-        Memory { resident: line("VmRSS:"), peak: line("VmHWM:") }
+        Memory { resident: line("VmRSS:"), own: line("RssAnon:"), peak: line("VmHWM:") }
     }
 
     /// Lets the peak begin anew.

@@ -266,10 +266,10 @@ fn ten_thousand_malformed_requests_get_the_right_refusals_and_cost_no_memory() {
     host.assert_sound();
     assert_eq!(records(&mut rpc), before, "objects were left behind");
     assert!(
-        end.resident <= warm.resident + TOLERANCE_KIB,
+        end.own <= warm.own + TOLERANCE_KIB,
         "grew from {} KiB to {} KiB",
-        warm.resident,
-        end.resident
+        warm.own,
+        end.own
     );
 }
 
