@@ -265,12 +265,7 @@ fn ten_thousand_malformed_requests_get_the_right_refusals_and_cost_no_memory() {
     slow.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
     host.assert_sound();
     assert_eq!(records(&mut rpc), before, "objects were left behind");
-    assert!(
-        end.own <= warm.own + TOLERANCE_KIB,
-        "grew from {} KiB to {} KiB",
-        warm.own,
-        end.own
-    );
+    assert!(end.own <= warm.own + TOLERANCE_KIB, "grew from {} KiB to {} KiB", warm.own, end.own);
 }
 
 /// One that comes byte by byte is answered; one that never ends is given up within the minute and a little.
