@@ -1,0 +1,56 @@
+//! `holdfast-rescue`: brings back the virtual disks from a disk whose tables are gone.
+//!
+//! One static program without libvirt, etcd or a daemon: an admin copies it to any Linux and runs it. Formats are read by
+//! `holdfast-disk-format`; here is what is looked for, what it means, what is proposed, and how it is shown. Each command is a module with
+//! `Arguments` and `run`; `run` gets the [`Output`] form and returns the [`Exit`].
+//!
+//! Invariant: no command opens a source for writing, except `repair --apply` with the name of what is repaired, and `undo`.
+
+#![forbid(unsafe_code)]
+
+mod exit;
+mod output;
+pub mod scan;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Error, Exit};
+pub use output::Output;
+
+/// Brings back virtual disks from a disk whose tables are gone.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-rescue", version)]
+struct CommandLine {
+    /// Form of what is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads a disk, partition or image once and says what is on it.
+    Scan(scan::Arguments),
+}
+
+/// Runs the program with these arguments, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are asked for; a closed pipe is nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let result = match &line.command {
+        Command::Scan(arguments) => scan::run(arguments, line.output),
+    };
+    result.unwrap_or_else(|error| {
+        output::complain(&error);
+        error.exit()
+    })
+}
