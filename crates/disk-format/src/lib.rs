@@ -9,7 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chain;
 mod defect;
+pub mod disk;
+pub mod layer;
+pub mod qcow2;
 pub mod source;
+pub mod vhd;
 
 pub use defect::Defect;
