@@ -9,12 +9,19 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod chain;
+pub mod checksum;
 mod defect;
 pub mod disk;
+pub mod gpt;
 pub mod layer;
+pub mod lvm;
+pub mod magic;
+pub mod mbr;
 pub mod qcow2;
 pub mod source;
 pub mod vhd;
+pub mod xenserver;
 
 pub use defect::Defect;
