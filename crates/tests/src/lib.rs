@@ -11,6 +11,7 @@ mod clients;
 pub mod documents;
 pub mod guests;
 mod hostile;
+pub mod nested;
 mod one_host;
 mod pool_lab;
 mod programs;

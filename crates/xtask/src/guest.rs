@@ -9,7 +9,10 @@
 //! is mounted and nothing needs root. The result is kept under `target/holdfast-guest/` and built again only when
 //! something that goes into it has changed.
 
+mod archive;
 mod initramfs;
+mod modules;
+mod nested;
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -28,6 +31,9 @@ pub(crate) struct Arguments {
     /// Builds anew even if nothing has changed.
     #[arg(long)]
     force: bool,
+    /// Builds the nested guest instead: a kernel and an initramfs with real LVM, for what this machine's kernel lacks.
+    #[arg(long)]
+    nested: bool,
 }
 
 /// What was built.
@@ -61,6 +67,11 @@ const SOURCES: [&str; 4] = [
 
 /// Entry of the verb.
 pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<()> {
+    if arguments.nested {
+        let dir = nested::build(root, arguments.force)?;
+        say(&format!("nested guest: {}", dir.display()));
+        return Ok(());
+    }
     let image = build(root, arguments.force)?;
     say(&format!("test guest: {} and {}", image.raw.display(), image.qcow2.display()));
     Ok(())
@@ -105,29 +116,40 @@ struct Kernel {
 
 /// Finds the unpacked kernel, or downloads Debian's package and unpacks it; it is never installed.
 fn kernel(dir: &Path) -> anyhow::Result<Kernel> {
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let unpacked = dir.join("kernel");
     if let Some(kernel) = kernel_in(&unpacked) {
         return Ok(kernel);
     }
     say("test guest: downloading Debian's cloud kernel");
-    let downloads = dir.join("download");
-    let _ = fs::remove_dir_all(&downloads);
-    let _ = fs::remove_dir_all(&unpacked);
-    fs::create_dir_all(&downloads).context("making the download directory")?;
     let package = kernel_package()?;
+    unpack(std::slice::from_ref(&package), &unpacked)?;
+    kernel_in(&unpacked).with_context(|| format!("{package} holds no kernel"))
+}
+
+/// Downloads Debian packages and unpacks them into a directory of their own; nothing is installed.
+fn unpack(packages: &[String], to: &Path) -> anyhow::Result<()> {
+    let downloads = to.with_extension("download");
+    for dir in [&downloads, &to.to_path_buf()] {
+        let _ = fs::remove_dir_all(dir);
+    }
+    fs::create_dir_all(&downloads).context("making the download directory")?;
+    // As if nothing were installed: what is here may be newer than what the archive has to download.
+    let nothing_installed = "Dir::State::status=/dev/null";
     run_quiet(
         Command::new("apt-get")
-            .args(["--quiet", "-o", "APT::Sandbox::User=root", "download", &package])
+            .args(["--quiet", "-o", "APT::Sandbox::User=root", "-o", nothing_installed])
+            .arg("download")
+            .args(packages)
             .current_dir(&downloads),
     )?;
-    let archive = fs::read_dir(&downloads)?
-        .flatten()
-        .map(|e| e.path())
-        .find(|p| p.extension().is_some_and(|e| e == "deb"))
-        .with_context(|| format!("apt-get download {package} left no package"))?;
-    run_quiet(Command::new("dpkg-deb").arg("-x").args([&archive, &unpacked]))?;
-    fs::remove_dir_all(&downloads).context("removing the download")?;
-    kernel_in(&unpacked).with_context(|| format!("{package} holds no kernel"))
+    let mut unpacked = 0;
+    for entry in fs::read_dir(&downloads)?.flatten() {
+        run_quiet(Command::new("dpkg-deb").arg("-x").arg(entry.path()).arg(to))?;
+        unpacked += 1;
+    }
+    ensure!(unpacked == packages.len(), "apt-get left {unpacked} packages of {packages:?}");
+    fs::remove_dir_all(&downloads).context("removing the download")
 }
 
 fn kernel_in(dir: &Path) -> Option<Kernel> {
@@ -147,23 +169,27 @@ fn kernel_in(dir: &Path) -> Option<Kernel> {
 
 /// The package that the meta package depends on.
 fn kernel_package() -> anyhow::Result<String> {
-    let depends = || -> anyhow::Result<Option<String>> {
-        let output = Command::new("apt-cache")
-            .args(["depends", "--no-recommends", "--no-suggests", KERNEL_META_PACKAGE])
-            .output()
-            .context("asking apt-cache")?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text
-            .lines()
+    depends(&["--no-recommends", "--no-suggests", KERNEL_META_PACKAGE], |text| {
+        text.lines()
             .filter_map(|line| line.trim().strip_prefix("Depends: "))
             .find(|name| name.starts_with("linux-image-") && !name.contains("unsigned"))
-            .map(str::to_owned))
+            .map(str::to_owned)
+    })
+}
+
+/// What packages need, as `read` understands `apt-cache depends`; the package lists are fetched if it finds nothing.
+fn depends<T>(arguments: &[&str], read: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
+    let ask = || -> anyhow::Result<Option<T>> {
+        let mut apt = Command::new("apt-cache");
+        let output = apt.arg("depends").args(arguments).output().context("asking apt-cache")?;
+        Ok(read(&String::from_utf8_lossy(&output.stdout)))
     };
-    if let Some(package) = depends()? {
-        return Ok(package);
+    if let Some(found) = ask()? {
+        return Ok(found);
     }
     run_quiet(Command::new("apt-get").args(["--quiet", "update"]))?;
-    depends()?.with_context(|| format!("the package lists have no {KERNEL_META_PACKAGE}"))
+    let asked = arguments.last().copied().unwrap_or_default();
+    ask()?.with_context(|| format!("the package lists have no {asked}"))
 }
 
 /// Names everything that goes into the image.
