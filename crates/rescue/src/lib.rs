@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod exit;
+pub mod export;
+pub mod images;
 mod output;
 pub mod scan;
 
@@ -34,6 +36,8 @@ struct CommandLine {
 enum Command {
     /// Reads a disk, partition or image once and says what is on it.
     Scan(scan::Arguments),
+    /// Writes a virtual disk's content into a file.
+    Export(export::Arguments),
 }
 
 /// Runs the program with these arguments, the program's name first.
@@ -48,6 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
+        Command::Export(arguments) => export::run(arguments, line.output),
     };
     result.unwrap_or_else(|error| {
         output::complain(&error);

@@ -100,6 +100,31 @@ struct Page {
     entries: Vec<u32>,
 }
 
+/// What an image says of itself and its parent, without its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The footer.
+    pub footer: Footer,
+    /// Where it is from.
+    pub origin: Origin,
+    /// The parent, if it is differencing and its header can be read.
+    pub parent: Option<ParentLink>,
+}
+
+/// Reads footer, header and locators only: enough to find chains among many images. Tells nothing of what is damaged.
+#[must_use]
+pub fn identify(source: &Source) -> Option<Identity> {
+    let mut ignored = Vec::new();
+    let (footer, origin) = find_footer(source, &mut ignored)?;
+    let header = (footer.kind == Kind::Differencing)
+        .then(|| read_vec(&**source, footer.data_offset, HEADER_BYTES).ok())
+        .flatten()
+        .and_then(|bytes| Header::parse(&bytes).ok());
+    let parent =
+        header.map(|header| parent_link(source, &header, footer.data_offset, &mut ignored));
+    Some(Identity { footer, origin, parent })
+}
+
 impl Image {
     /// Reads what there is of a VHD.
     #[must_use]
@@ -469,9 +494,9 @@ impl Sparse {
         let mut doubt = None;
         match fault {
             Some(fault @ (Fault::Outside | Fault::Metadata)) => {
-                return unreadable(in_block, format!("block {block}: its entry {}", what(*fault)));
+                return unreadable(in_block, format!("a block whose entry {}", what(*fault)));
             }
-            Some(fault) => doubt = Some(format!("block {block}: its entry {}", what(*fault))),
+            Some(fault) => doubt = Some(format!("a block whose entry {}", what(*fault))),
             None => {}
         }
         let bitmap_at = entry * SECTOR;
@@ -484,7 +509,7 @@ impl Sparse {
         if let Run::Stored { at } = extent.run {
             let there = image.source.size().saturating_sub(at);
             if there == 0 {
-                return unreadable(extent.length, format!("block {block} is behind the end"));
+                return unreadable(extent.length, "a block behind the end".into());
             }
             extent.length = extent.length.min(there);
         }
@@ -515,7 +540,7 @@ impl Sparse {
                 Ok(bits) => *cached = Some((bitmap_at, bits)),
                 Err(error) => {
                     *cached = None;
-                    let why = format!("block {block}: its bitmap can't be read: {error}");
+                    let why = format!("a block whose bitmap can't be read: {error}");
                     return Extent::sure(limit, Run::Unreadable(why));
                 }
             }
@@ -526,25 +551,26 @@ impl Sparse {
         let mut extent = Extent::sure(length, if run.set { stored } else { absent });
         if !run.set {
             if self.batmap.as_ref().is_some_and(|map| map.full(block)) {
-                extent.doubt = Some(format!(
-                    "block {block}: its bitmap lacks sectors, but the batmap says that all are there"
-                ));
-            } else if inside == 0 && bits.iter().all(|byte| *byte == 0) {
-                extent.doubt = self.lost_bitmap(image, block, data_at);
+                extent.doubt = Some(
+                    "its block's bitmap lacks sectors, but the batmap says that all are there"
+                        .into(),
+                );
+            } else if bits.iter().all(|byte| *byte == 0) {
+                extent.doubt = self.lost_bitmap(image, data_at);
             }
         }
         extent
     }
 
     /// A block is made when it is written: one without any sector may have lost its bitmap.
-    fn lost_bitmap(&self, image: &Image, block: u64, data_at: u64) -> Option<String> {
+    fn lost_bitmap(&self, image: &Image, data_at: u64) -> Option<String> {
         let mut at = data_at;
         let end = (data_at + u64::from(self.header.block_bytes)).min(image.source.size());
         while at < end {
             let len = usize::try_from((end - at).min(64 << 10)).unwrap_or(512);
             let bytes = read_vec(&*image.source, at, len).ok()?;
             if bytes.iter().any(|byte| *byte != 0) {
-                return Some(format!("block {block}: its bitmap is empty, but it has data"));
+                return Some("its block's bitmap is empty, but the block has data".into());
             }
             at += len as u64;
         }

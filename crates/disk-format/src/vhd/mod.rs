@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 pub use footer::{FOOTER_BYTES, Flaw, Footer, Kind, geometry};
 pub use header::{HEADER_BYTES, Header, Locator, PARENT_NAME_UNITS};
-pub use image::{Batmap, Image, Opened, Origin, ParentLink};
+pub use image::{Batmap, Identity, Image, Opened, Origin, ParentLink, identify};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
