@@ -80,9 +80,38 @@ impl Lab {
         serde_json::from_str(last).with_context(|| format!("the worker {name} said: {text}"))
     }
 
-    /// Breaks something.
+    /// Runs a worker of this program on the lab's network, in no host.
+    pub(crate) fn client(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Value> {
+        let command = [&["holdfast-bench", "worker", name], arguments].concat();
+        let text = self.control(&["client", "--"], &command, Duration::from_secs(900))?;
+        let last = text.lines().last().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("the client {name} said: {text}"))
+    }
+
+    /// What test guests answer, by their MAC addresses; those that don't are left out or say why.
+    pub(crate) fn guests(&self, macs: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let output = Command::new(program("holdfast-lab")?)
+            .args(["--name", &self.name, "guest"])
+            .args(macs)
+            .limit(Duration::from_secs(30))
+            .run()?;
+        Ok(output.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Breaks something: a kind, perhaps with its argument.
     pub(crate) fn fail(&self, host: &str, kind: &str) -> anyhow::Result<()> {
-        self.control(&["fail", host, kind], &[], Duration::from_secs(60)).map(drop)
+        let words: Vec<&str> = kind.split(' ').collect();
+        self.control(&["fail", host], &words, Duration::from_secs(90)).map(drop)
+    }
+
+    /// Mends one kind.
+    pub(crate) fn heal_kind(&self, host: &str, kind: &str) -> anyhow::Result<()> {
+        self.control(&["heal", host, kind], &[], Duration::from_secs(120)).map(drop)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// When the lab did something to a host, by its own diary: seconds of the monotonic clock, the latest time.

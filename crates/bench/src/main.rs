@@ -36,7 +36,7 @@ enum Verb {
         #[arg(long)]
         output: Option<String>,
     },
-    /// Kills processes at random under load and judges what is left.
+    /// Kills processes, or breaks and heals hosts, at random under load, and judges what is left.
     Soak(soak::Arguments),
     /// One measurement's part inside a host.
     Worker {

@@ -42,7 +42,7 @@ enum Verb {
     Lab(programs::LabArguments),
     /// Installs the Debian packages that building, testing and the lab need.
     Packages(packages::Arguments),
-    /// Kills processes at random under load and judges what is left: `--kills 200 --seed 1`.
+    /// Wears a pool out under load and judges what is left: `--kills 200`, `--faults 200` or `--returns 100`, `--seed 1`.
     Soak(programs::SoakArguments),
     /// Writes the table of requirements and what proves them, from the tests' tags.
     Requirements(requirements::Arguments),

@@ -69,14 +69,15 @@ pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<(
 /// Arguments of `cargo xtask soak`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SoakArguments {
-    /// `--kills N --seed N --hosts N`
+    /// `--kills N`, `--faults N` or `--returns N`; `--seed N --hosts N --plan --keep --resume`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Entry of `cargo xtask soak`: kills processes under load and judges what is left.
+/// Entry of `cargo xtask soak`: breaks a pool under load and judges what is left.
 pub(crate) fn soak(arguments: &SoakArguments, root: &Path) -> anyhow::Result<()> {
     let mut soak = measuring(root, false)?;
+    crate::guest::build(root, false)?;
     soak.arg("soak").args(&arguments.arguments);
     Err(soak.exec()).context("running the soak")
 }

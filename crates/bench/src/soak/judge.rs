@@ -74,7 +74,7 @@ pub(super) fn judge(
     Ok(Verdict { findings, looked_at, rest })
 }
 
-fn texts(list: &Json) -> Vec<String> {
+pub(super) fn texts(list: &Json) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
 }
 
@@ -124,7 +124,7 @@ fn at_rest(lab: &Lab) -> Vec<String> {
 }
 
 /// Where the guests of one host, seen in three ways, are not those that the records name.
-fn differences(host: &str, seen: &Json, audit: &Json) -> Vec<String> {
+pub(super) fn differences(host: &str, seen: &Json, audit: &Json) -> Vec<String> {
     let sorted = |list: &Json| {
         let mut all = texts(list);
         all.sort_unstable();
@@ -202,13 +202,14 @@ pub(super) async fn read_writes(acked: serde_json::Map<String, Json>) -> anyhow:
 
 /// Destroys the snapshots whose makers were killed, and lets the repository tidy itself as at any destruction.
 pub(super) async fn tidy() -> anyhow::Result<Json> {
-    let session = root_session().await?;
+    let operator = load::Operator::new(root_session().await?, load::Way::Waits);
+    let session = &operator.session;
     let (mut destroyed, mut wrong) = (0, Vec::new());
     for vm in session.records("VM").await? {
         if !flag(&vm, "is_a_snapshot") || !text(&vm, "name_label").contains(LABEL) {
             continue;
         }
-        match load::drop_snapshot(&session, vm.opaque()).await {
+        match operator.drop_snapshot(vm.opaque()).await {
             Ok(()) => destroyed += 1,
             Err(error) => wrong.push(format!(
                 "the snapshot '{}' ({}) can't be destroyed: {error}",
@@ -225,7 +226,7 @@ pub(super) async fn tidy() -> anyhow::Result<Json> {
     };
     for vdi in session.records("VDI").await? {
         let snapshot = flag(&vdi, "is_a_snapshot") && text(&vdi, "name_label").starts_with(LABEL);
-        let memory = text(&vdi, "type") == "suspend" && !is_memory_of_one(&session, &vdi).await?;
+        let memory = text(&vdi, "type") == "suspend" && !is_memory_of_one(session, &vdi).await?;
         if (snapshot && !used(&vdi)) || memory {
             let this = Value::Ref(vdi.opaque());
             match session.call_within("VDI.destroy", &[this], Duration::from_secs(60)).await {

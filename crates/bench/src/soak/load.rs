@@ -1,4 +1,7 @@
-//! What the VMs and their operators do while processes are killed. Runs inside a lab host, through that host's daemon.
+//! What the VMs and their operators do while things break: what is made before, what is chosen, how it is asked for.
+//!
+//! [`load`] is the load of `--kills`: it runs inside a lab host, through that host's daemon. The clients of the other
+//! campaigns ([`super::clients`]) choose and ask in the same way, from the network.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,15 +12,18 @@ use serde_json::{Value as Json, json};
 use xenapi::{OpaqueRef, Record, Value};
 
 use super::Choices;
+use super::clients::Calls;
 use crate::lab::root_session;
 
 /// Longest slice of load before the worker reports.
 const SLICE: Duration = Duration::from_secs(5);
 /// Longest wait for one operation; it may go on without us.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Beginning of the names of the VMs.
 pub(super) const LABEL: &str = "soak";
+/// In the name of a VM whose guest counts on its disk: it is not stopped for fun.
+pub(super) const COUNTER: &str = "counter";
 
 /// Beginning of the keys that the load on a host writes, and nobody else.
 pub(super) fn key_prefix(host: &str) -> String {
@@ -32,37 +38,57 @@ fn xe(arguments: &[&str]) -> anyhow::Result<String> {
 /// Makes the VMs, each with a small disk on the shared repository.
 pub(super) fn prepare(vms: usize) -> anyhow::Result<Json> {
     let sr = xe(&["sr-list", "name-label=shared", "--minimal"])?;
+    let mut made = Vec::new();
     for n in 0..vms {
         let label = format!("{LABEL}{n}");
-        let vm = xe(&[
-            "vm-install",
-            "template=Other install media",
-            &format!("new-name-label={label}"),
-        ])?;
-        let uuid = format!("uuid={vm}");
-        xe(&[
-            "vm-memory-limits-set",
-            &uuid,
-            "static-min=33554432",
-            "dynamic-min=33554432",
-            "dynamic-max=33554432",
-            "static-max=33554432",
-        ])?;
+        let vm = vm_make(&label, 32 << 20)?;
         let vdi = xe(&[
             "vdi-create",
             &format!("sr-uuid={sr}"),
             &format!("name-label={label}"),
             "virtual-size=16777216",
         ])?;
-        xe(&[
-            "vbd-create",
-            &format!("vm-uuid={vm}"),
-            &format!("vdi-uuid={vdi}"),
-            "device=0",
-            "bootable=true",
-        ])?;
+        disk_give(&vm, &vdi)?;
+        made.push(vm);
     }
-    Ok(json!({}))
+    Ok(json!(made))
+}
+
+/// Makes a VM whose guest counts on its disk, from the file that lies in the shared repository under that uuid.
+pub(super) fn prepare_counter(name: &str, vdi: &str, mac: &str) -> anyhow::Result<Json> {
+    let sr = xe(&["sr-list", "name-label=shared", "--minimal"])?;
+    xe(&["sr-scan", &format!("uuid={sr}")])?;
+    let vm = vm_make(&format!("{LABEL}-{COUNTER}-{name}"), 128 << 20)?;
+    disk_give(&vm, vdi)?;
+    let uuid = format!("uuid={vm}");
+    xe(&["vm-param-set", &uuid, "HVM-boot-policy=BIOS order", "HVM-boot-params:order=c"])?;
+    let network = xe(&["network-list", "bridge=xenbr0", "--minimal"])?;
+    xe(&[
+        "vif-create",
+        &format!("vm-uuid={vm}"),
+        &format!("network-uuid={network}"),
+        "device=0",
+        &format!("mac={mac}"),
+    ])?;
+    xe(&["vm-start", &uuid])?;
+    Ok(json!(vm))
+}
+
+fn vm_make(label: &str, memory: u64) -> anyhow::Result<String> {
+    let name = format!("new-name-label={label}");
+    let vm = xe(&["vm-install", "template=Other install media", &name])?;
+    let limits = ["static-min", "dynamic-min", "dynamic-max", "static-max"]
+        .map(|limit| format!("{limit}={memory}"));
+    let uuid = format!("uuid={vm}");
+    let mut set = vec!["vm-memory-limits-set", &uuid];
+    set.extend(limits.iter().map(String::as_str));
+    xe(&set)?;
+    Ok(vm)
+}
+
+fn disk_give(vm: &str, vdi: &str) -> anyhow::Result<()> {
+    let (vm, vdi) = (format!("vm-uuid={vm}"), format!("vdi-uuid={vdi}"));
+    xe(&["vbd-create", &vm, &vdi, "device=0", "bootable=true"]).map(drop)
 }
 
 /// What a slice has done.
@@ -93,11 +119,11 @@ pub(super) async fn load(host: &str, seed: u64, slice: u64) -> anyhow::Result<Js
         let Some(vm) = mine.get(choices.below(mine.len().max(1))) else { continue };
         number += 1;
         let value = format!("{slice}.{number}");
+        let operator = Operator::new(session, Way::Waits);
         let kind = choose(&mut choices, text(vm, "power_state"));
         let done = match kind {
-            "write" => write(&session, vm, host, &mut choices, &value, &mut tally).await,
-            "migrate" => migrate(&session, vm, &mut choices).await,
-            kind => operate(&session, vm, kind).await,
+            "write" => write(&operator, vm, host, &mut choices, &value, &mut tally).await,
+            kind => operator.operate(vm, kind, &mut choices).await,
         };
         match done {
             Ok(()) => *tally.operations.entry(kind).or_default() += 1,
@@ -110,7 +136,7 @@ pub(super) async fn load(host: &str, seed: u64, slice: u64) -> anyhow::Result<Js
 }
 
 /// What to do to a VM in that state.
-fn choose(choices: &mut Choices, power: &str) -> &'static str {
+pub(super) fn choose(choices: &mut Choices, power: &str) -> &'static str {
     match (choices.below(16), power) {
         (0..=2, _) => "write",
         (3 | 4, _) => "snapshot",
@@ -129,48 +155,152 @@ fn choose(choices: &mut Choices, power: &str) -> &'static str {
     }
 }
 
-async fn operate(session: &Session, vm: &Record, kind: &str) -> Result<(), CallError> {
-    let this = Value::Ref(vm.opaque());
-    let no = || Value::from(false);
-    let label = format!("{kind} of {}", text(vm, "name_label"));
-    match kind {
-        "snapshot" | "checkpoint" => {
-            let method = if kind == "snapshot" { "VM.snapshot" } else { "VM.checkpoint" };
-            let made = session.call_within(method, &[this, label.into()], LIMIT).await?;
-            return drop_snapshot(session, made.as_opaque().unwrap_or(OpaqueRef::NULL)).await;
-        }
-        "suspend" => session.call_within("VM.suspend", &[this], LIMIT).await?,
-        "resume" => session.call_within("VM.resume", &[this, no(), no()], LIMIT).await?,
-        "pause" => session.call_within("VM.pause", &[this], LIMIT).await?,
-        "unpause" => session.call_within("VM.unpause", &[this], LIMIT).await?,
-        "start" => session.call_within("VM.start", &[this, no(), no()], LIMIT).await?,
-        // Asked for and not waited for: the task is on its own.
-        "start start" => Value::Ref(session.start("VM.start", &[this, no(), no()]).await?),
-        "start stop" => Value::Ref(session.start("VM.hard_shutdown", &[this]).await?),
-        "scan" => {
-            for sr in session.records("SR").await? {
-                if text(&sr, "name_label") == "shared" {
-                    session.call_within("SR.scan", &[Value::Ref(sr.opaque())], LIMIT).await?;
-                }
-            }
-            Value::Void
-        }
-        _ => session.call_within("VM.hard_shutdown", &[this], LIMIT).await?,
-    };
-    Ok(())
+/// What to do to the VM of a guest that counts: it runs on, and moves.
+pub(super) fn choose_for_counter(choices: &mut Choices, power: &str) -> &'static str {
+    match (choices.below(8), power) {
+        (0 | 1, "Running") => "migrate",
+        (2, "Running") => "snapshot",
+        (_, "Halted") => "start",
+        (_, "Suspended") => "resume",
+        (_, "Paused") => "unpause",
+        _ => "rest",
+    }
 }
 
-async fn migrate(session: &Session, vm: &Record, choices: &mut Choices) -> Result<(), CallError> {
-    let hosts = session.records("host").await?;
-    let Some(to) = hosts.get(choices.below(hosts.len().max(1))) else { return Ok(()) };
-    let live = Value::str_map([("live", "true")]);
-    let params = [Value::Ref(vm.opaque()), Value::Ref(to.opaque()), live];
-    session.call_within("VM.pool_migrate", &params, LIMIT).await.map(drop)
+/// How a long operation is waited for.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By a call that waits, at most [`LIMIT`].
+    Waits,
+    /// By its task; each call on the way is timed.
+    Task(Calls),
+}
+
+/// Asks for operations.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) session: Session,
+    way: Way,
+}
+
+impl Operator {
+    pub(super) fn new(session: Session, way: Way) -> Self {
+        Self { session, way }
+    }
+
+    /// How long its calls took, where they are timed.
+    pub(super) fn calls(&self) -> Option<&Calls> {
+        match &self.way {
+            Way::Waits => None,
+            Way::Task(calls) => Some(calls),
+        }
+    }
+
+    /// A call that has to be answered within the limit of all calls.
+    pub(super) async fn call(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
+        match &self.way {
+            Way::Waits => self.session.call(method, params).await,
+            Way::Task(calls) => calls.timed(method, self.session.call(method, params)).await,
+        }
+    }
+
+    /// All records of a class.
+    pub(super) async fn records(&self, class: &'static str) -> Result<Vec<Record>, CallError> {
+        let asked = self.session.records(class);
+        match &self.way {
+            Way::Waits => asked.await,
+            Way::Task(calls) => calls.timed(class, asked).await,
+        }
+    }
+
+    /// An operation that may take long, at most [`LIMIT`]; it may go on without us.
+    async fn long(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
+        match &self.way {
+            Way::Waits => self.session.call_within(method, params, LIMIT).await,
+            Way::Task(calls) => {
+                let task = calls.timed(method, self.session.start(method, params)).await?;
+                self.session.wait_task(task, LIMIT, |_| {}).await
+            }
+        }
+    }
+
+    /// Does that to a VM.
+    pub(super) async fn operate(
+        &self,
+        vm: &Record,
+        kind: &str,
+        choices: &mut Choices,
+    ) -> Result<(), CallError> {
+        let this = Value::Ref(vm.opaque());
+        let no = || Value::from(false);
+        let label = format!("{kind} of {}", text(vm, "name_label"));
+        match kind {
+            "snapshot" | "checkpoint" => {
+                let method = if kind == "snapshot" { "VM.snapshot" } else { "VM.checkpoint" };
+                let made = self.long(method, &[this, label.into()]).await?;
+                return self.drop_snapshot(made.as_opaque().unwrap_or(OpaqueRef::NULL)).await;
+            }
+            "migrate" => return self.migrate(vm, choices).await,
+            "suspend" => self.long("VM.suspend", &[this]).await?,
+            "resume" => self.long("VM.resume", &[this, no(), no()]).await?,
+            "pause" => self.long("VM.pause", &[this]).await?,
+            "unpause" => self.long("VM.unpause", &[this]).await?,
+            "start" => self.long("VM.start", &[this, no(), no()]).await?,
+            // Asked for and not waited for: the task is on its own.
+            "start start" => self.call("Async.VM.start", &[this, no(), no()]).await?,
+            "start stop" => self.call("Async.VM.hard_shutdown", &[this]).await?,
+            "scan" => {
+                for sr in self.records("SR").await? {
+                    if text(&sr, "name_label") == "shared" {
+                        self.long("SR.scan", &[Value::Ref(sr.opaque())]).await?;
+                    }
+                }
+                Value::Void
+            }
+            _ => self.long("VM.hard_shutdown", &[this]).await?,
+        };
+        Ok(())
+    }
+
+    async fn migrate(&self, vm: &Record, choices: &mut Choices) -> Result<(), CallError> {
+        let hosts = self.records("host").await?;
+        let Some(to) = hosts.get(choices.below(hosts.len().max(1))) else { return Ok(()) };
+        let live = Value::str_map([("live", "true")]);
+        let params = [Value::Ref(vm.opaque()), Value::Ref(to.opaque()), live];
+        self.long("VM.pool_migrate", &params).await.map(drop)
+    }
+
+    /// Destroys a snapshot or checkpoint with its disks and its memory.
+    pub(super) async fn drop_snapshot(&self, snapshot: OpaqueRef) -> Result<(), CallError> {
+        let record = self.session.record("VM", snapshot).await?;
+        let refs = |field: &str| -> Vec<OpaqueRef> {
+            let set = record.get_by_name(field).and_then(Value::as_set);
+            set.map(|s| s.opaques().collect()).unwrap_or_default()
+        };
+        let memory = record.get_by_name("suspend_VDI").and_then(Value::as_opaque);
+        let mut vdis: Vec<Value> =
+            memory.filter(|m| !m.is_null()).map(Value::Ref).into_iter().collect();
+        for vbd in refs("VBDs") {
+            let vdi = self.call("VBD.get_VDI", &[Value::Ref(vbd)]).await?;
+            if vdi.as_opaque().is_some_and(|vdi| !vdi.is_null()) {
+                vdis.push(vdi);
+            }
+        }
+        self.long("VM.destroy", &[Value::Ref(snapshot)]).await?;
+        for vdi in vdis {
+            match self.long("VDI.destroy", &[vdi]).await {
+                // A checkpoint's memory goes with its VM.
+                Err(error) if error.is("HANDLE_INVALID") => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A value under a key of this host alone; later values are greater.
 async fn write(
-    session: &Session,
+    operator: &Operator,
     vm: &Record,
     host: &str,
     choices: &mut Choices,
@@ -183,37 +313,10 @@ async fn write(
     // From the first byte sent until the answer the old value may be gone.
     tally.acked.insert(name.clone(), Json::Null);
     let key: Value = key.as_str().into();
-    session.call("VM.remove_from_other_config", &[this.clone(), key.clone()]).await?;
-    session.call("VM.add_to_other_config", &[this, key, value.into()]).await?;
+    operator.call("VM.remove_from_other_config", &[this.clone(), key.clone()]).await?;
+    operator.call("VM.add_to_other_config", &[this, key, value.into()]).await?;
     tally.writes += 1;
     tally.acked.insert(name, json!(value));
-    Ok(())
-}
-
-/// Destroys a snapshot or checkpoint with its disks and its memory.
-pub(super) async fn drop_snapshot(session: &Session, snapshot: OpaqueRef) -> Result<(), CallError> {
-    let record = session.record("VM", snapshot).await?;
-    let refs = |field: &str| -> Vec<OpaqueRef> {
-        let set = record.get_by_name(field).and_then(Value::as_set);
-        set.map(|s| s.opaques().collect()).unwrap_or_default()
-    };
-    let memory = record.get_by_name("suspend_VDI").and_then(Value::as_opaque);
-    let mut vdis: Vec<Value> =
-        memory.filter(|m| !m.is_null()).map(Value::Ref).into_iter().collect();
-    for vbd in refs("VBDs") {
-        let vdi = session.call("VBD.get_VDI", &[Value::Ref(vbd)]).await?;
-        if vdi.as_opaque().is_some_and(|vdi| !vdi.is_null()) {
-            vdis.push(vdi);
-        }
-    }
-    session.call_within("VM.destroy", &[Value::Ref(snapshot)], LIMIT).await?;
-    for vdi in vdis {
-        match session.call_within("VDI.destroy", &[vdi], LIMIT).await {
-            // A checkpoint's memory goes with its VM.
-            Err(error) if error.is("HANDLE_INVALID") => {}
-            other => drop(other?),
-        }
-    }
     Ok(())
 }
 
