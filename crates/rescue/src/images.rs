@@ -66,17 +66,19 @@ pub fn is_image(source: &Source) -> bool {
     if qcow2::Image::is_likely(source) {
         return true;
     }
-    let size = source.size();
+    let Some(found) = vhd::identify(source) else { return false };
+    let starts = |at: u64, cookies: &[&[u8; 8]]| {
+        disk_format::source::read_vec(&**source, at, 8)
+            .is_ok_and(|bytes| cookies.iter().any(|cookie| **cookie == *bytes))
+    };
     // At the very end of a disk there may be a volume's footer: it must fit this source.
-    vhd::identify(source).is_some_and(|found| {
-        let footer = &found.footer;
-        found.origin != vhd::Origin::End
-            || match footer.kind {
-                vhd::Kind::Fixed => footer.size_bytes.abs_diff(size) <= 512,
-                _ => disk_format::source::read_vec(&**source, footer.data_offset, 8)
-                    .is_ok_and(|bytes| bytes == b"cxsparse"),
-            }
-    })
+    match found.footer.kind {
+        vhd::Kind::Fixed => found.footer.size_bytes.abs_diff(source.size()) <= 512,
+        _ => {
+            starts(0, &[b"conectix", b"v_poison"])
+                || starts(found.footer.data_offset, &[b"cxsparse"])
+        }
+    }
 }
 
 /// Opens the disk whose leaf is `volumes[leaf]`.

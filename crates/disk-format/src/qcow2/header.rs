@@ -1,8 +1,8 @@
 //! The header, its extensions and the list of snapshots.
 
 use crate::Defect;
+use crate::bytes::{be32, be64};
 use crate::source::{Source, read_vec};
-use crate::vhd::{be32, be64};
 
 /// `QFI` and 0xFB.
 pub const MAGIC: [u8; 4] = *b"QFI\xfb";

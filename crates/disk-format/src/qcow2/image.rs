@@ -7,9 +7,9 @@ use flate2::{Decompress, FlushDecompress};
 
 use super::header::{Compression, Header};
 use crate::Defect;
+use crate::bytes::be64;
 use crate::layer::{Extent, Layer, Packed, Run};
 use crate::source::{Source, read_vec};
-use crate::vhd::be64;
 
 /// Bytes of tables that are read at once, and how many such pieces are kept.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -180,7 +180,7 @@ impl Image {
             return (Entry::Packed { at, bytes }, rest);
         }
         let at = entry & OFFSET;
-        if at % self.cluster_bytes() != 0 || entry & !(OFFSET | COPIED | ZERO) != 0 {
+        if !at.is_multiple_of(self.cluster_bytes()) || entry & !(OFFSET | COPIED | ZERO) != 0 {
             return (Entry::Unreadable(format!("a table's entry is {entry:#x}")), rest);
         }
         let stored = |at: u64| {
@@ -218,7 +218,7 @@ impl Image {
             return None;
         }
         let cluster = at / self.cluster_bytes();
-        let per_block = self.cluster_bytes() * 8 >> self.header.refcount_order;
+        let per_block = (self.cluster_bytes() * 8) >> self.header.refcount_order;
         let n = cluster / per_block;
         let entries = u64::from(self.header.refcount_clusters) * self.cluster_bytes() / 8;
         let free = || Some(format!("the cluster at {at} counts as free"));

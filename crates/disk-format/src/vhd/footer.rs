@@ -1,6 +1,7 @@
 //! The footer: 512 bytes that say size, type and id, at the end and (not in fixed ones) at byte 0.
 
-use super::{Id, SECTOR, be32, be64, checksum};
+use super::{Id, SECTOR, checksum};
+use crate::bytes::{be32, be64};
 
 /// Bytes of a footer.
 pub const FOOTER_BYTES: usize = 512;

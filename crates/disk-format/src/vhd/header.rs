@@ -1,6 +1,7 @@
 //! The dynamic header: where the block table is, and of whom the parent is told.
 
-use super::{Id, be32, be64, checksum};
+use super::{Id, checksum};
+use crate::bytes::{be32, be64};
 use crate::source::{ReadAt, read_vec};
 
 /// Bytes of a dynamic header.

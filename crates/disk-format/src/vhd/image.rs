@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use super::footer::{Flaw, Footer, Kind};
 use super::header::{HEADER_BYTES, Header};
 use super::table::{Bounds, Fault, Judgement, judge};
-use super::{ABSENT, BLOCK_BYTES, FOOTER_BYTES, Id, SECTOR, be32, be64, bitmap_bytes};
+use super::{ABSENT, BLOCK_BYTES, FOOTER_BYTES, Id, SECTOR, bitmap_bytes};
 use crate::Defect;
+use crate::bytes::{be32, be64};
 use crate::layer::{Extent, Layer, Run};
 use crate::source::{Source, read_vec};
 
@@ -262,15 +263,16 @@ fn find_footer(source: &Source, defects: &mut Vec<Defect>) -> Option<(Footer, Or
         }
         (Err(end_flaw), Err(copy_flaw)) => {
             let loose = |at: u64| Footer::parse_unchecked(&footer_bytes(source, at, FOOTER_BYTES));
-            if let (Ok((end, ..)), Ok((copy, ..))) = (loose(end_at), loose(0)) {
-                if end.agrees(&copy) && end_at != 0 {
-                    defects.push(Defect::new(end_at, end_flaw.what()));
-                    defects.push(Defect::new(
-                        0,
-                        format!("{}; both footers agree on size, type and id", copy_flaw.what()),
-                    ));
-                    return Some((copy, Origin::BothDamaged));
-                }
+            if let (Ok((end, ..)), Ok((copy, ..))) = (loose(end_at), loose(0))
+                && end.agrees(&copy)
+                && end_at != 0
+            {
+                defects.push(Defect::new(end_at, end_flaw.what()));
+                defects.push(Defect::new(
+                    0,
+                    format!("{}; both footers agree on size, type and id", copy_flaw.what()),
+                ));
+                return Some((copy, Origin::BothDamaged));
             }
             for (at, flaw) in [(end_at, end_flaw), (0, copy_flaw)] {
                 if flaw != Flaw::NoCookie {
@@ -593,7 +595,7 @@ fn run_of_bits(bits: &[u8], first: u64, count: u64) -> BitRun {
     let whole = if set { 0xFF } else { 0 };
     let mut sector = first + 1;
     while sector < count {
-        if sector % 8 == 0 && sector + 8 <= count && byte(sector) == whole {
+        if sector.is_multiple_of(8) && sector + 8 <= count && byte(sector) == whole {
             sector += 8;
         } else if bit(sector) == set {
             sector += 1;

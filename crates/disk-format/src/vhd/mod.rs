@@ -91,14 +91,6 @@ pub(crate) fn checksum(bytes: &[u8], skip: usize) -> u32 {
     !sum
 }
 
-pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-}
-
-pub(crate) fn be64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
-}
-
 /// Bytes of a block's bitmap: one bit per sector, filled up to a sector.
 #[must_use]
 pub fn bitmap_bytes(block_bytes: u32) -> u64 {

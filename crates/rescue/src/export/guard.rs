@@ -46,6 +46,11 @@ fn device_of(number: u64) -> Device {
 impl System {
     fn refusal(&self, source: &Path, target: &Path) -> Option<String> {
         let read = fs::metadata(source).ok()?;
+        let link = fs::symlink_metadata(target).is_ok_and(|meta| meta.file_type().is_symlink());
+        let real = if link { fs::canonicalize(target).ok() } else { Some(target.to_path_buf()) };
+        let Some(target) = real.as_deref() else {
+            return Some(format!("{} is a link to nowhere", target.display()));
+        };
         if let Ok(there) = fs::metadata(target) {
             if (there.dev(), there.ino()) == (read.dev(), read.ino()) {
                 return Some(format!("{} is what is being read", target.display()));
@@ -106,10 +111,10 @@ impl System {
                 queue.extend(number_in(&slave.path().join("dev")));
             }
             // A loop's file is on a file system too.
-            if let Ok(file) = fs::read_to_string(dir.join("loop/backing_file")) {
-                if let Ok(meta) = fs::metadata(file.trim()) {
-                    queue.push(device_of(meta.dev()));
-                }
+            if let Ok(file) = fs::read_to_string(dir.join("loop/backing_file"))
+                && let Ok(meta) = fs::metadata(file.trim())
+            {
+                queue.push(device_of(meta.dev()));
             }
             let whole = self.whole(device);
             if whole != device {
@@ -148,7 +153,7 @@ impl System {
         if mount.kind == "overlay" {
             let upper = mount.option("upperdir").ok_or("an overlay without upper directory")?;
             let number = fs::metadata(upper).map_err(|error| format!("{upper}: {error}"))?.dev();
-            return Ok(Mounted::On(vec![device_of(number)]).checked(upper, self)?);
+            return Mounted::On(vec![device_of(number)]).checked(upper, self);
         }
         let what = Path::new(&mount.what);
         let number = fs::metadata(what)

@@ -10,7 +10,7 @@ pub(crate) type Sum = [u8; 32];
 
 /// Messages that may wait: with windows of half a MiB not more than a few MiB.
 const QUEUE: usize = 8;
-const ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 enum Message {
     Bytes(Vec<u8>, usize),
@@ -63,7 +63,8 @@ impl Hasher {
     pub(crate) fn bytes(&self, bytes: Vec<u8>, len: usize) -> Vec<u8> {
         let size = bytes.len();
         self.tell(Message::Bytes(bytes, len));
-        self.spare.try_recv().unwrap_or_else(|_| vec![0; size])
+        let spare = self.spare.try_recv().ok().filter(|spare| spare.len() == size);
+        spare.unwrap_or_else(|| vec![0; size])
     }
 
     /// That many zeroes follow.

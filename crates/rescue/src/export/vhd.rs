@@ -10,6 +10,7 @@ use disk_format::vhd::{
 
 use super::target::Target;
 
+/// A sector, as a footer is.
 const BITMAP_BYTES: u64 = SECTOR;
 const TABLE_AT: u64 = (FOOTER_BYTES + HEADER_BYTES) as u64;
 /// QEMU opens no larger ones: its table of 2 MiB blocks would pass what its sector numbers can hold.
@@ -81,7 +82,7 @@ impl VhdTarget {
             map[block / 8] |= 0x80 >> (block % 8);
         }
         let sum = !map.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-        let mut head = [0; SECTOR as usize];
+        let mut head = [0; FOOTER_BYTES];
         head[..8].copy_from_slice(b"tdbatmap");
         head[8..16].copy_from_slice(&(self.batmap_at + SECTOR).to_be_bytes());
         let sectors = u32::try_from(len / SECTOR).map_err(io::Error::other)?;
@@ -98,7 +99,7 @@ impl VhdTarget {
         if self.table[block] == ABSENT {
             let at = (self.end + BITMAP_BYTES).next_multiple_of(4096) - BITMAP_BYTES;
             self.table[block] = u32::try_from(at / SECTOR).map_err(io::Error::other)?;
-            self.file.write_all_at(&[0xFF; BITMAP_BYTES as usize], at)?;
+            self.file.write_all_at(&[0xFF; FOOTER_BYTES], at)?;
             self.end = at + BITMAP_BYTES + u64::from(BLOCK_BYTES);
         }
         Ok(u64::from(self.table[block]) * SECTOR + BITMAP_BYTES)
