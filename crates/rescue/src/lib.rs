@@ -13,6 +13,7 @@ pub mod export;
 pub mod images;
 mod output;
 pub mod scan;
+pub mod serve;
 
 use std::ffi::OsString;
 
@@ -38,6 +39,8 @@ enum Command {
     Scan(scan::Arguments),
     /// Writes a virtual disk's content into a file.
     Export(export::Arguments),
+    /// Serves a virtual disk on loopback, for reading only.
+    Serve(serve::Arguments),
 }
 
 /// Runs the program with these arguments, the program's name first.
@@ -53,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
+        Command::Serve(arguments) => serve::run(arguments, line.output),
     };
     result.unwrap_or_else(|error| {
         output::complain(&error);
