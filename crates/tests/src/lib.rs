@@ -16,6 +16,7 @@ mod one_host;
 mod pool_lab;
 mod programs;
 mod wire;
+pub mod wreck;
 
 pub use clients::{node, python};
 pub use hostile::{Attack, Expected, Generator, Wire as HostileWire};
