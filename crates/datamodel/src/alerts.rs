@@ -131,6 +131,7 @@ pub static OUR_ALERTS: &[AlertDef] = &[
     a("HOLDFAST_HOST_FORGOTTEN", 3),
     a("HOLDFAST_HOST_LATE", 3),
     a("HOLDFAST_LOW_SPACE", 2),
+    a("HOLDFAST_POOL_DUMP_OVERDUE", 2),
     a("HOLDFAST_SAFE_MODE", 1),
     a("HOLDFAST_WORKER_STALLED", 2),
 ];

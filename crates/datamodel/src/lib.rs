@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod classes;
 pub mod enums;
 pub mod errors;
+pub mod keys;
 mod lookup;
 pub mod schema;
 mod spelling;

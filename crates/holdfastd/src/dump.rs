@@ -9,9 +9,12 @@
 //! Never in a dump: sessions, tasks, and what is bound to a lease. Secrets stay as sealed as they are in the database, and
 //! accounts are sealed with the pool key on the way, so a dump may be kept outside the pool; the pool key is not in it.
 //!
-//! Where next: [`offline`] makes one without the daemon, `streams::metadata` with it.
+//! Where next: [`offline`] makes one without the daemon, `streams::metadata` with it, `reconcilers::dumps` by itself;
+//! [`target`] keeps it outside, [`trial`] loads it.
 
 pub mod offline;
+pub mod target;
+pub mod trial;
 
 use std::collections::BTreeMap;
 
@@ -311,7 +314,9 @@ pub fn read(bytes: &[u8]) -> Result<Dump, Unusable> {
     let header = header(&bytes[..end])?;
     let body = bytes.get(end + 1..).unwrap_or_default();
     if hex(&Sha256::digest(body)) != header.sha256 {
-        return Err(Unusable::Damaged("its checksum does not match what follows".to_owned()));
+        let why =
+            format!("its checksum does not match what follows; {}", first_damage(body, end + 1));
+        return Err(Unusable::Damaged(why));
     }
     let mut dump = Dump { header, entries: Vec::new(), records: Vec::new(), sealed: Vec::new() };
     let mut counts = BTreeMap::new();
@@ -330,6 +335,29 @@ pub fn read(bytes: &[u8]) -> Result<Dump, Unusable> {
         return Err(Unusable::Damaged("it holds no pool".to_owned()));
     }
     Ok(dump)
+}
+
+/// Where a body whose checksum is wrong stops making sense; it begins at that byte of the file.
+fn first_damage(body: &[u8], begin: usize) -> String {
+    let mut at = begin;
+    let mut number = 2;
+    for line in body.split_inclusive(|b| *b == b'\n') {
+        let text = line.strip_suffix(b"\n");
+        let parsed = serde_json::from_slice::<Line<'_>>(text.unwrap_or(line));
+        match (text, parsed) {
+            (Some(_), Ok(_)) => {}
+            (None, _) => {
+                return format!(
+                    "it ends in the middle of line {number}, at byte {}",
+                    at + line.len()
+                );
+            }
+            (Some(_), Err(error)) => return format!("line {number}, from byte {at} on: {error}"),
+        }
+        at += line.len();
+        number += 1;
+    }
+    format!("lines 2 to {} can all be read, so one was changed, added or removed", number - 1)
 }
 
 fn entry(line: &[u8], dump: &mut Dump) -> Result<Table, String> {
@@ -379,19 +407,25 @@ impl Dump {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::first_start::reference;
     use pooldb::{Entry, Identity, Replica, Revision, Snapshot};
 
-    fn view() -> View {
+    pub(crate) fn view() -> View {
         let host = Uuid::from_u128(1);
         let record = |class: &'static str, uuid: Uuid, label: &str| {
             let record =
                 crate::first_start::new_record(class, uuid, [("name_label", label.into())]);
             (Key::record(class, uuid), record.to_stored())
         };
+        let pool = |master: Uuid| {
+            let label = [("name_label", "two\nlines".into()), ("master", reference(master))];
+            let record = crate::first_start::new_record("pool", Uuid::from_u128(2), label);
+            (Key::record("pool", Uuid::from_u128(2)), record.to_stored())
+        };
         let entries = [
-            record("pool", Uuid::from_u128(2), "two\nlines"),
+            pool(host),
             record("host", host, "h1"),
             record("VM", Uuid::from_u128(3), "été – 💾"),
             (Key::pool_epoch(), b"7".to_vec()),
@@ -418,7 +452,7 @@ mod tests {
         replica.view()
     }
 
-    fn maker() -> Maker {
+    pub(crate) fn maker() -> Maker {
         Maker { host: Uuid::from_u128(1), now: 1, origin: Origin::Replica, age_ms: Some(12_500) }
     }
 
@@ -446,8 +480,17 @@ mod tests {
     fn a_file_that_is_cut_changed_foreign_or_newer_is_refused_with_the_reason() {
         let bytes = write(&view(), &PoolKey::generate(), &maker());
         for at in [bytes.len() - 1, bytes.len() / 2] {
-            assert!(matches!(read(&bytes[..at]), Err(Unusable::Damaged(_))), "{at}");
+            let error = read(&bytes[..at]).expect_err("it is cut off").to_string();
+            assert!(
+                error.contains("in the middle of line ")
+                    && error.contains(&format!("at byte {at}")),
+                "{error}"
+            );
         }
+        let broken = String::from_utf8(bytes.clone()).expect("text");
+        let broken = broken.replacen("{\"class\"", "{?class\"", 1);
+        let error = read(broken.as_bytes()).expect_err("a line is broken").to_string();
+        assert!(error.contains("line 2, from byte"), "{error}");
         let mut changed = bytes.clone();
         let last = changed.len() - 3;
         changed[last] ^= 1;

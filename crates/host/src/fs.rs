@@ -110,6 +110,32 @@ pub fn is_remote(path: &Path) -> Result<bool> {
     Ok(REMOTE.iter().any(|magic| i64::from(*magic) == stat.f_type & 0xffff_ffff))
 }
 
+/// The mount that `path` lies on, as the kernel numbers it: two paths with one number share a mount.
+pub fn mount_of(path: &Path) -> Result<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags};
+    let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
+        .map_err(Error::errno("look at", path))?;
+    Ok(stat.stx_mnt_id)
+}
+
+/// Writes a file that is not there yet, flushes it, and returns what is read back from where it was written: clean pages
+/// are dropped in between, so that the disk or the file server is asked. The directory is not flushed.
+pub fn write_and_read_back(path: &Path, bytes: &[u8], mode: u32) -> Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(Error::io("create", path))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    file.sync_all().map_err(Error::io("flush", path))?;
+    // A hint only: a file system without a cache of pages has nothing to drop.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    drop(file);
+    std::fs::read(path).map_err(Error::io("read", path))
+}
+
 /// Kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {

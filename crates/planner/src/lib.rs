@@ -10,6 +10,7 @@
 //! * [`disk_locks`]: who may have a VDI open.
 //! * [`adoption`]: what to make of a guest that is found or missed on a host.
 //! * [`diagnosis`]: what is true, who says so, what is safe and what to do; [`readiness`]: which failure would be survived.
+//! * [`dump_schedule`]: when the pool database is dumped, and which old dumps make room.
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
 
@@ -17,6 +18,7 @@ pub mod adoption;
 pub mod device_ops;
 pub mod diagnosis;
 pub mod disk_locks;
+pub mod dump_schedule;
 pub mod fence;
 pub mod migration;
 pub mod placement;

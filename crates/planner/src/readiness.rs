@@ -309,7 +309,8 @@ fn dumps(facts: &Facts) -> Vec<Missing> {
         found.push(missing(
             Colour::Red,
             "no target outside the pool is set for dumps of the pool database".to_owned(),
-            "xe pool-dump-database file-name=... to another machine; see xe help pool-dump-database",
+            "mount a directory of another machine on every host, then: xe pool-param-set uuid=... \
+             other-config:holdfast:dump_targets=/mnt/...; by hand: xe pool-dump-database file-name=...",
         ));
     }
     match dumps.newest_ago {

@@ -10,6 +10,7 @@
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`fences`] | where the coordinator is | that nothing is left of a boot that was fenced |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
+//! | [`dumps`] | where the coordinator is | dumps of the pool database outside the pool |
 //! | [`default_sr`] | where the coordinator is | an alert if the pool's default repository can't be used |
 //! | [`voters`] | where the coordinator is | the voter table, the place of etcd's leader |
 //! | [`crate::lineage`] | on every host | who may go on with the database; the epoch on shared repositories |
@@ -18,6 +19,7 @@
 
 pub mod coordinator;
 pub mod default_sr;
+pub mod dumps;
 pub mod fences;
 pub mod guests;
 pub mod members;
@@ -57,6 +59,7 @@ pub const ALL: &[Worker] = &[
     normal("members", |d| Box::pin(members::run(d))),
     Worker { at_least_every: None, ..normal("fences", |d| Box::pin(fences::run(d))) },
     normal("voters", |d| Box::pin(voters::run(d))),
+    normal("dumps", |d| Box::pin(dumps::run(d))),
     normal("default-sr", |d| Box::pin(default_sr::run(d))),
     Worker { in_safe_mode: true, ..normal("emergency", |d| Box::pin(lineage::emergency::run(d))) },
     Worker { in_safe_mode: true, ..normal("gate", |d| Box::pin(lineage::gate::run(d))) },

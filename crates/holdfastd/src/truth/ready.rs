@@ -1,12 +1,13 @@
 //! Facts for readiness, from the pool's records; judged by [`planner::readiness`] (S1-38).
 //!
-//! Backups are known by what their makers leave in records: `other_config` of the pool and of hosts, keys below. A key
-//! that is not there means that nobody made one.
+//! Backups are known by what their makers leave in records: `other_config` of the pool ([`datamodel::keys`]), of hosts and
+//! VMs (keys below). A key that is not there means that nobody made one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamodel::keys;
 use planner::diagnosis::Facts as Seen;
 use planner::readiness::{DumpFacts, Facts, GuestFacts, HostFacts};
 use uuid::Uuid;
@@ -16,16 +17,9 @@ use super::{gather, label, words};
 use crate::api::errors;
 use crate::app::vm::spec;
 use crate::app::{map_text, target, text, truth};
+use crate::reconcilers::dumps;
 use crate::{Daemon, View};
 
-/// Pool: where scheduled dumps go, separated by commas.
-const DUMP_TARGETS: &str = "holdfast:dump_targets";
-/// Pool: when the newest dump was written and read back well, seconds since the epoch.
-const DUMP_NEWEST: &str = "holdfast:dump_newest";
-/// Pool: how often dumps are made, seconds.
-const DUMP_INTERVAL: &str = "holdfast:dump_interval_s";
-/// Pool: when a person said that the pool key is kept outside, seconds since the epoch.
-const KEY_KEPT: &str = "holdfast:pool_key_kept";
 /// Host: when its configuration was saved, seconds since the epoch.
 const HOST_BACKUP: &str = "holdfast:backup_newest";
 /// VM: when its disks were saved outside their repository, seconds since the epoch.
@@ -103,22 +97,21 @@ fn facts(daemon: &Arc<Daemon>, view: &View, pool: &Record, seen: &Seen) -> Facts
         voters,
         voters_answering: answering,
         guests,
-        dumps: dumps(pool, now),
+        dumps: dump_facts(pool, now),
         without_backup,
         // `reconcilers::vm_documents` keeps them there on every repository that is plugged.
         definitions_on_storage: true,
     }
 }
 
-fn dumps(pool: &Record, now: i64) -> DumpFacts {
-    let targets = map_text(pool, "other_config", DUMP_TARGETS).unwrap_or_default();
-    let interval = map_text(pool, "other_config", DUMP_INTERVAL).and_then(|t| t.parse().ok());
+fn dump_facts(pool: &Record, now: i64) -> DumpFacts {
+    let interval = dumps::interval_s(pool).and_then(|s| u64::try_from(s).ok());
     DumpFacts {
-        targets: targets.split(',').filter(|t| !t.trim().is_empty()).count(),
-        newest_ago: age(pool, DUMP_NEWEST, now),
+        targets: dumps::targets(pool).len(),
+        newest_ago: age(pool, keys::DUMP_NEWEST.name, now),
         // One that is being made is not late yet.
-        allowed_age: interval.map(|s: u64| Duration::from_secs(s.saturating_mul(2))),
-        key_is_kept: map_text(pool, "other_config", KEY_KEPT).is_some(),
+        allowed_age: interval.map(|s| Duration::from_secs(s.saturating_mul(2))),
+        key_is_kept: map_text(pool, "other_config", keys::POOL_KEY_KEPT.name).is_some(),
     }
 }
 

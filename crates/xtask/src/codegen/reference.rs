@@ -21,7 +21,20 @@ pub(crate) fn file() -> String {
     for class in public() {
         section(&mut out, class);
     }
+    keys(&mut out);
     out
+}
+
+/// The keys of `other_config` that Holdfast itself knows.
+fn keys(out: &mut String) {
+    out.push_str(
+        "\n## Keys of other_config\n\nOur extensions; all other keys are kept and not looked at.\n\n\
+         | class | key | meaning | default |\n|---|---|---|---|\n",
+    );
+    for key in datamodel::keys::OUR_KEYS {
+        writeln!(out, "| {} | `{}` | {} | {} |", key.class, key.name, key.doc, key.default)
+            .expect("string");
+    }
 }
 
 fn state(state: Lifecycle) -> String {
