@@ -313,6 +313,7 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
         "host.holdfast_get_standing",
         "pool.holdfast_lineage",
         "pool.holdfast_readiness",
+        "pool.holdfast_restore_report",
         "pool.holdfast_status",
     ];
     // What an operator may do with a host or a VM, with proof or in order.

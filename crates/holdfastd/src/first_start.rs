@@ -259,6 +259,7 @@ pub fn host_records(
                         "ip_configuration_mode",
                         if ours.is_some() { "Static" } else { "None" }.into(),
                     ),
+                    ("other_config", place(port)),
                     ("IP", ours.map(|a| a.ip.to_string()).unwrap_or_default().into()),
                     ("netmask", ours.map(|a| netmask(a.prefix)).unwrap_or_default().into()),
                 ],
@@ -266,6 +267,12 @@ pub fn host_records(
         }
     }
     records
+}
+
+/// Where a card is, for a restore on another machine.
+fn place(port: &host::network::Interface) -> Value {
+    let place = port.bus.as_deref().map(|bus| (datamodel::keys::PIF_PLACE.name, bus));
+    Value::str_map(place)
 }
 
 fn reserved(config: &Config) -> i64 {

@@ -247,12 +247,30 @@ fn records_for(own: &View, pool: &View, host: Uuid) -> Vec<(Key, Vec<u8>)> {
         .records("network")
         .filter_map(|n| Some((n.uuid(), *bridges.get(text(n, "bridge"))?)))
         .collect();
+    let mut records = brought(own, pool, host, &networks);
+    records.extend(attachments(pool, host));
+    records
+}
+
+/// This host's records, and what it knows of its VMs' runs; `networks` says which network of the pool stands for which of
+/// its own. What the pool has already is left out.
+pub(crate) fn brought(
+    own: &View,
+    pool: &View,
+    host: Uuid,
+    networks: &BTreeMap<Uuid, Uuid>,
+) -> Vec<(Key, Vec<u8>)> {
     let mut records = Vec::new();
     for class in BROUGHT {
         for record in own.records(class) {
             let is_template_of_ours = *class == "VM" && truth(record, "is_default_template");
             let known = *class == "network" && networks.contains_key(&record.uuid());
-            if is_template_of_ours || known || pool.record(class, record.uuid()).is_some() {
+            let is_others = *class == "host" && record.uuid() != host;
+            if is_template_of_ours
+                || known
+                || is_others
+                || pool.record(class, record.uuid()).is_some()
+            {
                 continue;
             }
             let mut record = Record::clone(record);
@@ -270,6 +288,12 @@ fn records_for(own: &View, pool: &View, host: Uuid) -> Vec<(Key, Vec<u8>)> {
             records.push((item.key.clone(), bytes.to_vec()));
         }
     }
+    records
+}
+
+/// An attachment of a host for each shared repository of a pool that it has none for.
+fn attachments(pool: &View, host: Uuid) -> Vec<(Key, Vec<u8>)> {
+    let mut records = Vec::new();
     for sr in pool.records("SR").filter(|sr| truth(sr, "shared")) {
         let pbds: Vec<_> = pool
             .referrers("PBD", "SR", sr.uuid())

@@ -39,6 +39,7 @@ pub mod probes;
 pub mod projection;
 pub mod reconcilers;
 pub mod records;
+pub mod restoring;
 pub mod returning;
 pub mod sagas;
 pub mod start;

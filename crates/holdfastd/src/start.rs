@@ -27,7 +27,9 @@ use crate::identity::{Home, Identity};
 use crate::pki::{self, HostKey, PoolCa, PoolKey, Secret, Tls};
 use crate::records::{PoolMeta, decode};
 use crate::starts::part;
-use crate::{Store, founding, joining, leaving, random_uuid, reconcilers, starts, workers};
+use crate::{
+    Store, founding, joining, leaving, random_uuid, reconcilers, restoring, starts, workers,
+};
 
 /// Longest wait for a database with quorum before the daemon serves what its own replica knows.
 const QUORUM_WAIT: Duration = Duration::from_secs(3);
@@ -62,6 +64,7 @@ pub async fn open(config: Config) -> anyhow::Result<Arc<Daemon>> {
         }
     };
     let mut identity = part(&config, "membership", async {
+        restoring::settle(&config, &identity)?;
         leaving::settle(&config, &identity)?;
         joining::settle(&config, identity).await
     })

@@ -13,6 +13,7 @@
 //! * [`dump_schedule`]: when the pool database is dumped, and which old dumps make room.
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
+//! * [`restore`]: what a restored database means on other hardware, and what of it can be used.
 
 pub mod adoption;
 pub mod device_ops;
@@ -25,6 +26,7 @@ pub mod placement;
 pub mod readiness;
 pub mod recovery;
 pub mod refusal;
+pub mod restore;
 pub mod vm_ops;
 
 pub use refusal::Refusal;

@@ -17,7 +17,7 @@ use crate::{Daemon, View};
 /// Longest wait for one repository.
 pub const LIMIT: Duration = Duration::from_secs(4);
 /// Beginning of the documents' names.
-const PREFIX: &str = "epoch-";
+pub(crate) const PREFIX: &str = "epoch-";
 /// Pause between two looks at the repositories of a healthy host.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -41,7 +41,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    fn document(&self) -> String {
+    /// Its name there.
+    pub(crate) fn document(&self) -> String {
         format!("{PREFIX}{:010}-{}", self.epoch, self.attempt.simple())
     }
 }
@@ -155,7 +156,9 @@ pub async fn run(daemon: Arc<Daemon>) {
             () = tokio::time::sleep(LOOK) => {}
             () = daemon.stopping() => return,
         }
-        if daemon.backend().etcd().is_none()
+        // A pool of one that was restored must be known where the lost pool's hosts look when they return.
+        let alone = daemon.backend().etcd().is_none();
+        if (alone && daemon.identity().epoch <= 1)
             || daemon.gate.superseded().is_some_and(|s| s.by.is_some())
         {
             continue;
@@ -165,7 +168,7 @@ pub async fn run(daemon: Arc<Daemon>) {
         for (sr, name) in repositories(&daemon, &view, true) {
             let Ok(claims) = read(&daemon, &view, sr).await else { continue };
             let newest = claims.iter().max_by_key(|claim| claim.epoch);
-            if let Some(newest) = newest.filter(|claim| claim.epoch > identity.epoch) {
+            if let Some(newest) = newest.filter(|claim| !alone && claim.epoch > identity.epoch) {
                 daemon.gate.supersede(
                     &daemon,
                     newest.epoch,

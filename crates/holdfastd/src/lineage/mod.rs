@@ -22,6 +22,7 @@ pub mod export;
 pub mod follow;
 pub mod gate;
 pub mod recover;
+pub(crate) mod statement;
 
 use liveness::lineage::Heard;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! The pool database as a file: `GET /pool/xmldbdump`.
+//! The pool database as a file: `GET /pool/xmldbdump` saves it, `PUT` restores it ([`crate::restoring`]).
 //!
 //! XenServer's path, our own format ([`crate::dump`]). Every host answers from its own replica, so a member does without a
 //! coordinator and a host without quorum does too; the header of the dump says how old it is.
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use datamodel::Role;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use uuid::Uuid;
 use xenapi::{Error, Value};
@@ -16,10 +17,14 @@ use crate::api::{Caller, auth, errors};
 use crate::dump::{self, Maker, Origin};
 use crate::http::routes::plain;
 use crate::http::{Peer, ReplyBody, bytes_body};
-use crate::{Daemon, tasks};
+use crate::{Daemon, restoring, tasks};
 
 /// Where XenServer's clients look for it.
 pub(super) const PATH: &str = "/pool/xmldbdump";
+/// Longest wait for a dump to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(600);
+/// Longest order before a dump, bytes.
+const ORDER_BYTES: usize = 1 << 20;
 /// Longest wait for a majority to confirm that the replica is the newest state.
 const FRESH_LIMIT: Duration = Duration::from_secs(2);
 
@@ -42,6 +47,33 @@ pub(super) async fn dump(
             response
         }
         Err(error) => refusal(&error),
+    }
+}
+
+/// Answers `PUT`: the body is a dump, or an order and a dump.
+pub(super) async fn restore(
+    daemon: Arc<Daemon>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let caller = match administrator(&daemon, &peer, &request).await {
+        Ok(caller) => caller,
+        Err(error) => return refusal(&error),
+    };
+    let dry_run = auth::query(&request, "dry_run").is_some_and(|word| word == "true");
+    let (parts, body) = request.into_parts();
+    let limited = Limited::new(body, dump::MAX_BYTES + ORDER_BYTES);
+    let outcome = match tokio::time::timeout(BODY_LIMIT, limited.collect()).await {
+        Ok(Ok(body)) => restoring::restore(&daemon, &caller, &body.to_bytes(), dry_run).await,
+        Ok(Err(error)) => Err(format!("the dump did not arrive whole: {error}")),
+        Err(_) => Err(format!("the dump did not arrive within {} s", BODY_LIMIT.as_secs())),
+    };
+    let empty = Request::from_parts(parts, ());
+    let result = outcome.as_ref().map(drop).map_err(|why| errors::not_allowed(why.clone()));
+    end_task(&daemon, &empty, result).await;
+    match outcome {
+        Ok(text) => plain(StatusCode::OK, &text),
+        Err(why) => plain(StatusCode::CONFLICT, &format!("{why}\n")),
     }
 }
 
@@ -83,7 +115,7 @@ async fn make(daemon: &Arc<Daemon>) -> Result<Vec<u8>, Error> {
 }
 
 /// Ends the task that the client made to watch the transfer.
-async fn end_task(daemon: &Arc<Daemon>, request: &Request<Incoming>, result: Result<(), Error>) {
+async fn end_task<B>(daemon: &Arc<Daemon>, request: &Request<B>, result: Result<(), Error>) {
     let Some(task) = auth::query(request, "task_id") else { return };
     if let Ok(task) = Uuid::try_parse(task.strip_prefix("OpaqueRef:").unwrap_or(&task)) {
         tasks::finish(daemon, task, result.map(|()| Value::Void)).await;

@@ -244,6 +244,47 @@ impl Host {
         session.call("pool.join", &params).await.map(drop).map_err(|e| e.to_string())
     }
 
+    /// A transfer over the host's socket: status and body.
+    pub(crate) async fn transfer(
+        &self,
+        verb: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<(u16, Vec<u8>), String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let text = |e: std::io::Error| e.to_string();
+        let socket = self.dir.join("run/api.sock");
+        let mut stream = tokio::net::UnixStream::connect(socket).await.map_err(text)?;
+        let length = body.len();
+        let head = format!(
+            "{verb} {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.map_err(text)?;
+        stream.write_all(body).await.map_err(text)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.map_err(text)?;
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no answer")?;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;
+        Ok((status, answer.split_off(end + 4)))
+    }
+
+    /// Ends the daemon.
+    pub(crate) fn kill_daemon(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Starts the daemon, which is to end at that step of its start, and waits for that.
+    pub(crate) fn start_and_die_at(&mut self, step: &str) {
+        self.kill_daemon();
+        let mut dying = self.spawn(&[], Some(step));
+        let status = dying.wait().expect("our child");
+        assert!(!status.success(), "{step} was not reached");
+    }
+
     /// The host's uuid, from its file.
     pub(crate) fn uuid(&self) -> uuid::Uuid {
         let text = std::fs::read(self.dir.join("state/host.json")).expect("host.json");

@@ -110,3 +110,64 @@ async fn a_host_leaves_for_a_pool_of_its_own_and_may_end_at_any_step_of_it() {
         b.writes("alone again").await;
     }
 }
+
+/// Steps of a restore at which the daemon ends, and those of the start that follows.
+const RESTORING: &[&str] =
+    &["restore: prepared", "restore: claimed", "restore: frozen", "restore: identity written"];
+const RESTORED_START: &[&str] = &["restore: files in place", "restore: store in place"];
+
+/// A lost pool's dump is restored on another host whose daemon ends at any step: afterwards it is what it was, or the
+/// restored pool, with one store that takes writes; a second restore ends well where the first did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_restores_a_dump_may_end_at_any_step_of_it() {
+    let none = std::iter::once((None, None));
+    let first = RESTORING.iter().map(|step| (Some(*step), None));
+    let later = RESTORED_START.iter().map(|step| (Some("restore: identity written"), Some(*step)));
+    for (step, start) in none.chain(first).chain(later) {
+        let mut pair = Pair::new().await;
+        pair.a.writes("what was lost").await;
+        let (status, dump) = pair.a.transfer("GET", "/pool/xmldbdump", b"").await.expect("dumps");
+        assert_eq!(status, 200);
+        let key = std::fs::read_to_string(pair.a.dir().join("state/pool.key")).expect("the key");
+        let order = serde_json::json!({
+            "format": "holdfast-restore-order", "confirm": "a is off", "pool_key": key.trim(),
+        });
+        let body = [format!("{order}\n").as_bytes(), &dump].concat();
+        let Pair { a, b, .. } = &mut pair;
+        let answers = b.transfer("PUT", "/pool/xmldbdump", &body).await.expect("is answered");
+        assert_eq!(answers.0, 409, "its host answers: {}", String::from_utf8_lossy(&answers.1));
+        a.kill_daemon();
+        b.restart_dying_at(step).await;
+        let before = b.hosts().await;
+        let restored = b.transfer("PUT", "/pool/xmldbdump", &body).await;
+        if let Some(start) = start {
+            b.start_and_die_at(start);
+        }
+        b.revive().await;
+        let mut there = b.read().await.expect("reads") == "what was lost";
+        if let Ok((200, _)) = &restored {
+            // It starts again by itself a moment after its answer.
+            let end = tokio::time::Instant::now() + std::time::Duration::from_secs(40);
+            while !there && tokio::time::Instant::now() < end {
+                b.revive().await;
+                there = b.read().await.is_ok_and(|text| text == "what was lost");
+            }
+            assert!(there, "{step:?} {start:?}: success was said, and the pool is not there");
+        }
+        if !there {
+            assert_eq!(b.hosts().await.len(), before.len(), "{step:?}");
+            b.writes("as it was").await;
+            let again = b.transfer("PUT", "/pool/xmldbdump", &body).await.expect("is answered");
+            assert_eq!(again.0, 200, "{step:?}: {}", String::from_utf8_lossy(&again.1));
+            b.revive().await;
+        }
+        assert_eq!(b.read().await.expect("reads"), "what was lost", "{step:?} {start:?}");
+        let hosts = b.hosts().await;
+        assert_eq!(hosts.iter().map(xenapi::Record::uuid).collect::<Vec<_>>(), [b.uuid()]);
+        b.writes("goes on").await;
+        let (_, audit) = b.transfer("GET", "/audit", b"").await.expect("is answered");
+        let audit = String::from_utf8_lossy(&audit).into_owned();
+        assert!(audit.contains("\"findings\":[]"), "{step:?}: {audit}");
+        assert!(!b.dir().join("state/restoring").exists(), "{step:?} {start:?}");
+    }
+}

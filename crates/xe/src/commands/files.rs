@@ -354,12 +354,36 @@ fn pool_restore(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
              assumed dead and they will be forgotten. This operation must be forced (use --force).",
         ));
     }
-    upload(ctx, "restore database", &path, format!("/pool/xmldbdump?dry_run={dry_run}"))?;
-    ctx.out.list(vec![if dry_run {
-        "Dry-run backup restore successful".to_owned()
-    } else {
-        "Database restored; the host restarts its services with it.".to_owned()
-    }]);
+    let map = |name: &str| -> serde_json::Map<String, serde_json::Value> {
+        ctx.params.map(name).into_iter().map(|(k, v)| (k, v.into())).collect()
+    };
+    let pool_key = match ctx.text("pool-key-file") {
+        Some(key) => Some(
+            std::fs::read_to_string(&key)
+                .map_err(|e| Failure::refused(format!("file '{key}': {e}")))?
+                .trim()
+                .to_owned(),
+        ),
+        None => None,
+    };
+    // The key must stand in no address, so what is asked for goes before the dump.
+    let order = serde_json::json!({
+        "format": "holdfast-restore-order",
+        "dry_run": dry_run,
+        "confirm": ctx.text_or("confirm", ""),
+        "nics": map("nic-map"),
+        "srs": map("sr-map"),
+        "pool_key": pool_key,
+    });
+    let order = format!("{order}\n");
+    let file = File::open(&path).map_err(|e| Failure::refused(format!("file '{path}': {e}")))?;
+    let length = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+    let length = length.map(|l| l + order.len() as u64);
+    // No task: the host starts again with another database, where nobody could look at it.
+    let mut said = Vec::new();
+    let mut body = std::io::Read::chain(order.as_bytes(), file);
+    ctx.api.upload("/pool/xmldbdump", &mut body, length, &mut said, &mut |_| ())?;
+    ctx.out.raw(String::from_utf8_lossy(&said).trim_end());
     Ok(())
 }
 

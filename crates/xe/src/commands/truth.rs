@@ -1,4 +1,4 @@
-//! What is true: `pool-status`, `host-diagnose`, `pool-readiness`.
+//! What is true: `pool-status`, `host-diagnose`, `pool-readiness`, `pool-restore-report`.
 //!
 //! The server judges and words; here it is laid out. Where this host's daemon does not answer, what it left on disk is
 //! told instead (`dead`). Exit codes, for monitoring: 0 all well (warnings included), 6 something fails, 4 no coordinator
@@ -18,6 +18,7 @@ pub(super) const COMMANDS: &[(&str, Run)] = &[
     ("pool-status", pool_status),
     ("host-diagnose", host_diagnose),
     ("pool-readiness", pool_readiness),
+    ("pool-restore-report", pool_restore_report),
 ];
 
 /// Rules that mean "nobody can take this call now".
@@ -283,5 +284,26 @@ fn pool_readiness(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     }
     let red = text(&readiness, "colour") == "red";
     let outcome = if red { Err(Failure::Exit(6)) } else { Ok(()) };
+    end(ctx, outcome)
+}
+
+fn pool_restore_report(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let report = ask(ctx, "pool.holdfast_restore_report", vec![])?;
+    let usable = report.get("usable") == Some(&json!(true));
+    match ctx.out.form() {
+        OutputForm::Text => {
+            if let Some(restored) = report.get("restored").filter(|r| r.is_object()) {
+                let (at, by) = (text(restored, "at"), text(restored, "by"));
+                ctx.out.raw(&format!("Restored at {at} by {by}: {}", text(restored, "dump")));
+            }
+            for row in items(&report, "rows") {
+                ctx.out.raw(text(row, "line"));
+            }
+        }
+        OutputForm::Minimal | OutputForm::Json => {
+            ctx.out.value(usable.to_string(), report.clone());
+        }
+    }
+    let outcome = if usable { Ok(()) } else { Err(Failure::Exit(6)) };
     end(ctx, outcome)
 }

@@ -123,6 +123,14 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_restore_report",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says of each repository and VM whether it can be used now, and why not (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "holdfast_status",
         result: Type::String,
         role: Role::ReadOnly,

@@ -83,6 +83,11 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "pool-restore-report",
+        doc: "Says of each repository and VM whether it can be used now, and why not; after a restore.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "pool-status",
         local_host: true,
         local_login: true,
@@ -102,5 +107,6 @@ pub(super) static COMMANDS: &[XeCommand] = &[
 pub(super) static PARAMETERS: &[(&str, &[&str])] = &[
     ("host-declare-dead", &["confirm", "force"]),
     ("host-forget", &["confirm", "force"]),
+    ("pool-restore-database", &["confirm", "nic-map:", "pool-key-file", "sr-map:"]),
     ("vm-reset-powerstate", &["confirm"]),
 ];

@@ -18,7 +18,9 @@ use super::super::{bool_param, text, text_param};
 use crate::api::{Authorized, errors};
 use crate::identity::Home;
 use crate::lineage::recover::{self, Plan, RecoverError};
-use crate::lineage::{Known, claims, coordinator_label, divergence, emergency, others, votes};
+use crate::lineage::{
+    Known, claims, coordinator_label, divergence, emergency, others, statement, votes,
+};
 use crate::reconcilers::coordinator;
 use crate::{Daemon, View, pki, random_uuid};
 
@@ -129,46 +131,6 @@ fn missing(daemon: &Daemon, known: &[Known], contact: &str) -> String {
     }
 }
 
-/// The hosts that a statement names: labels or uuids, with commas or blanks between; `are off` at the end is for the ear.
-///
-/// # Errors
-/// A word that names no other host, or several.
-fn stated(statement: &str, known: &[Known]) -> Result<Vec<Uuid>, Error> {
-    let mut hosts = Vec::new();
-    let rest = statement.trim().trim_end_matches('.');
-    let rest = ["are off", "is off"]
-        .iter()
-        .find_map(|end| rest.strip_suffix(end))
-        .unwrap_or(rest)
-        .replace(" and ", ",");
-    let mut parts: Vec<&str> = rest.split(',').map(str::trim).filter(|p| !p.is_empty()).collect();
-    // A label with blanks in it is one name; else blanks separate as commas do.
-    let is_name = |part: &str| known.iter().any(|k| k.name == part || k.host.to_string() == part);
-    if let [one] = parts[..]
-        && !is_name(one)
-    {
-        parts = one.split_whitespace().collect();
-    }
-    for part in parts {
-        let named: Vec<&Known> =
-            known.iter().filter(|k| k.name == part || k.host.to_string() == part).collect();
-        match named.as_slice() {
-            [one] => hosts.push(one.host),
-            [] => {
-                return Err(errors::not_allowed(format!(
-                    "'{part}' names no other host of this pool"
-                )));
-            }
-            _ => {
-                return Err(errors::not_allowed(format!(
-                    "'{part}' names several hosts: give their uuids"
-                )));
-            }
-        }
-    }
-    Ok(hosts)
-}
-
 /// Makes this survivor found a new lineage, or says why not.
 ///
 /// # Errors
@@ -205,7 +167,7 @@ pub(crate) async fn transition(daemon: &Arc<Daemon>, order: &Order) -> Result<St
     if let Some(superseded) = daemon.gate.superseded() {
         return Err(refuse(superseded.text(daemon, &view)));
     }
-    let stated_off = stated(&order.confirm, &known)?;
+    let stated_off = statement::stated(&order.confirm, &names(&known))?;
     if let Some(plan) = recover::pending(daemon) {
         // It goes on by itself; a host that has fallen silent since can be stated to be off.
         let mut added = plan.clone();
@@ -373,17 +335,12 @@ fn cluster(home: &Home) -> Option<u64> {
     }
 }
 
+fn names(known: &[Known]) -> Vec<(Uuid, String)> {
+    known.iter().map(|k| (k.host, k.name.clone())).collect()
+}
+
 fn phrase(known: &[Known], hosts: &[Uuid]) -> String {
-    let names: Vec<String> = hosts
-        .iter()
-        .map(|host| {
-            let found = known.iter().find(|k| k.host == *host);
-            // A label that two hosts share names neither.
-            let unique = found.filter(|f| known.iter().filter(|k| k.name == f.name).count() == 1);
-            unique.map_or_else(|| host.to_string(), |f| f.name.clone())
-        })
-        .collect();
-    names.join(",")
+    statement::phrase(&names(known), hosts.iter().copied())
 }
 
 /// `pool.recover_slaves`: members follow by themselves; this waits, bounded, until those that talk do, and names them.
@@ -602,39 +559,4 @@ pub(crate) fn lineage(daemon: &Daemon) -> String {
         "divergences": divergence::all(&view),
     })
     .to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn known(number: u128, name: &str) -> Known {
-        Known {
-            host: Uuid::from_u128(number),
-            name: name.to_owned(),
-            address: String::new(),
-            votes: true,
-            heard: None,
-            revision: None,
-            heard_at: None,
-            announced: false,
-            released: false,
-        }
-    }
-
-    #[test]
-    fn a_statement_names_hosts_by_label_or_uuid_in_any_of_the_usual_ways() {
-        let hosts = [known(1, "plot1"), known(2, "plot 2"), known(3, "twin"), known(4, "twin")];
-        let of = |text: &str| stated(text, &hosts).map_err(|e| e.to_string());
-        let id = Uuid::from_u128;
-        assert_eq!(of(""), Ok(vec![]));
-        assert_eq!(of("plot1 is off"), Ok(vec![id(1)]));
-        assert_eq!(of("plot1, plot 2 are off."), Ok(vec![id(1), id(2)]));
-        assert_eq!(of("plot1 and plot 2 are off"), Ok(vec![id(1), id(2)]));
-        assert_eq!(of(&format!("{},{}", id(3), id(4))), Ok(vec![id(3), id(4)]));
-        assert_eq!(of(&format!("{} {}", id(3), "plot1")), Ok(vec![id(3), id(1)]));
-        assert!(of("twin are off").is_err_and(|e| e.contains("several")));
-        assert!(of("plot9").is_err_and(|e| e.contains("plot9")));
-        assert_eq!(phrase(&hosts, &[id(2), id(3)]), format!("plot 2,{}", id(3)));
-    }
 }

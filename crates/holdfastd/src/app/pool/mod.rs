@@ -28,6 +28,7 @@ pub(super) async fn call(
         "eject" => eject::eject(daemon, call).await,
         "designate_new_master" => designate(daemon, call).await,
         "holdfast_readiness" => crate::truth::readiness(daemon).await,
+        "holdfast_restore_report" => crate::restoring::report::report(daemon).await,
         "holdfast_status" => crate::truth::status(daemon).await,
         "emergency_transition_to_master" => {
             emergency::transition(daemon, &emergency::Order::default()).await.map(|_| Value::Void)
