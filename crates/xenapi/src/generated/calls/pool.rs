@@ -1518,6 +1518,28 @@ impl Params for HoldfastReadiness {
     }
 }
 
+/// `pool.holdfast_restore_report`: Says of each repository and VM whether it can be used now, and why not (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastRestoreReport;
+
+impl Params for HoldfastRestoreReport {
+    const METHOD: &'static str = "pool.holdfast_restore_report";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_restore_report")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
 /// `pool.holdfast_status`: Says what is true of the pool as the host that is asked sees it (JSON).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldfastStatus;
