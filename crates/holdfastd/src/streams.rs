@@ -3,6 +3,7 @@
 mod console;
 mod health;
 mod metadata;
+pub(crate) mod page;
 mod system_status;
 
 use std::sync::Arc;
@@ -42,8 +43,9 @@ pub async fn answer(
         (&Method::GET, "/vncsnapshot") => console::picture(daemon, peer, request).await,
         (&Method::GET, metadata::PATH) => metadata::dump(daemon, peer, request).await,
         (&Method::PUT, metadata::PATH) => metadata::restore(daemon, peer, request).await,
-        (&Method::GET, "/") => plain(StatusCode::OK, "Holdfast\n"),
-        (&Method::GET | &Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),
+        (&Method::GET, path) => page::answer(&daemon, path)
+            .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "no such page\n")),
+        (&Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only calls may be posted\n"),
     }
 }

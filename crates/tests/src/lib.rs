@@ -18,7 +18,7 @@ mod programs;
 mod wire;
 pub mod wreck;
 
-pub use clients::{node, python};
+pub use clients::{node, page, python};
 pub use hostile::{Attack, Expected, Generator, Wire as HostileWire};
 pub use one_host::{Memory, OneHost};
 pub use pool_lab::{HostPort, PoolLab};

@@ -22,12 +22,17 @@ pub(super) async fn answer(
     match (request.method(), path) {
         (&Method::POST, path) if !streams::takes_post(path) => {
             let is_json = matches!(path, "/jsonrpc" | "/jsonrpc/");
+            let origin = request.headers().get(header::ORIGIN).cloned();
             let body = match receive(request).await {
                 Ok(body) => body,
                 Err(status) => return plain(status, ""),
             };
             if is_json {
-                rpc::json(&daemon, &peer, &body).await
+                let mut response = rpc::json(&daemon, &peer, &body).await;
+                if let Some(origin) = origin {
+                    streams::page::permit(&daemon, &origin, &mut response);
+                }
+                response
             } else {
                 rpc::xml(&daemon, &peer, &body).await
             }
