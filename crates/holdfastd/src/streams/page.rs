@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn an_origin_names_an_address_or_nothing() {
-        let yes = |text: &str, address: &str| assert_eq!(address_of(text), address.parse().ok(), "{text}");
+        let yes = |text: &str, address: &str| {
+            assert_eq!(address_of(text), address.parse().ok(), "{text}")
+        };
         yes("https://192.0.2.7", "192.0.2.7");
         yes("https://192.0.2.7:8443", "192.0.2.7");
         yes("https://[2001:db8::7]", "2001:db8::7");
