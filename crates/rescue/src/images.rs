@@ -348,11 +348,17 @@ impl Volume {
 /// The volumes of a wrecked disk.
 ///
 /// # Errors
-/// If there are none.
+/// If there are none, or the group that is named is not there.
 pub fn search(
     path: &Path,
-    _source: &Source,
-    _reading: &crate::export::Reading,
+    source: &Source,
+    reading: &crate::export::Reading,
 ) -> Result<Vec<Volume>, Error> {
-    Err(Error::NotFound(format!("no volumes on {}", path.display())))
+    let survey = crate::scan::of_source(source);
+    let volumes = survey.images(reading.group.as_deref());
+    if volumes.is_empty() {
+        let group = reading.group.as_ref().map_or(String::new(), |g| format!(" of a group {g}"));
+        return Err(Error::NotFound(format!("no volumes{group} on {}", path.display())));
+    }
+    Ok(volumes)
 }

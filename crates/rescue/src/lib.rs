@@ -12,8 +12,11 @@ mod exit;
 pub mod export;
 pub mod images;
 mod output;
+mod progress;
+pub mod report;
 pub mod scan;
 pub mod serve;
+pub mod survey;
 
 use std::ffi::OsString;
 

@@ -1,31 +1,23 @@
 //! `scan`: reads a disk, partition or image once and says what is on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk_format::source::{FileSource, Source};
-use serde::Serialize;
 
 use crate::output::{self, Output};
-use crate::{Error, Exit};
+use crate::progress::Progress;
+use crate::survey::Survey;
+use crate::{Error, Exit, report};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The disk, partition or image. It is opened for reading only.
     path: PathBuf,
-}
-
-/// What is on a disk.
-#[derive(Debug, Serialize)]
-pub struct Survey {
-    disk: Disk,
-}
-
-/// The disk itself.
-#[derive(Debug, Serialize)]
-pub struct Disk {
-    size_bytes: u64,
+    /// Prints a sheet to keep with the disk: everything that is known of it.
+    #[arg(long)]
+    sheet: bool,
 }
 
 /// Runs the command.
@@ -33,18 +25,32 @@ pub struct Disk {
 /// # Errors
 /// If the disk can't be read.
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
-    let source =
-        FileSource::open(&arguments.path).map_err(Error::io("opening", &arguments.path))?;
-    let survey = survey(&(Arc::new(source) as Source));
+    let (_, survey) = survey(&arguments.path)?;
     match form {
-        Output::Json => output::print_json(&survey)?,
-        Output::Text => output::print(&format!("{} bytes\n", survey.disk.size_bytes))?,
+        Output::Json => output::print_json(&report::json(&arguments.path, &survey))?,
+        Output::Text => output::print(&report::text(&arguments.path, &survey, arguments.sheet))?,
     }
-    Ok(Exit::Done)
+    Ok(if survey.anything() { Exit::Done } else { Exit::NothingFound })
 }
 
-/// Surveys a source.
+/// Surveys the disk at `path`, with progress for people.
+///
+/// # Errors
+/// If it can't be opened.
+pub fn survey(path: &Path) -> Result<(Source, Survey), Error> {
+    let file = FileSource::open(path).map_err(Error::io("opening", path))?;
+    // Only a hint; a kernel that refuses it reads as well, a little slower.
+    let _ = rustix::fs::fadvise(file.file(), 0, None, rustix::fs::Advice::Sequential);
+    let source: Source = Arc::new(file);
+    let survey = of_source(&source);
+    Ok((source, survey))
+}
+
+/// Surveys a source, with progress for people.
 #[must_use]
-pub fn survey(source: &Source) -> Survey {
-    Survey { disk: Disk { size_bytes: source.size() } }
+pub fn of_source(source: &Source) -> Survey {
+    let mut progress = Progress::new("reading", source.size());
+    let survey = Survey::of(source, &mut |at| progress.at(at));
+    progress.end();
+    survey
 }

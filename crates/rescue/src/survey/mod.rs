@@ -1,0 +1,141 @@
+//! What is on a disk: one pass, then a judgement of what was found.
+//!
+//! [`sweep`] reads and notes marks; [`table`] reads the present partition table; [`groups`] finds volume groups and [`standing`] tells which
+//! of them are real; [`volumes`] opens what they hold; [`carve`] finds volumes when no metadata is left; [`former`] says which partitions there
+//! were; [`findings`] says in words what is wrong. The result, [`Survey`], is what `scan` shows, `repair` plans with and `export` reads from.
+
+pub mod carve;
+pub mod findings;
+pub mod former;
+pub mod groups;
+pub mod standing;
+pub mod sweep;
+pub mod table;
+pub mod volumes;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use disk_format::magic::Mark;
+use disk_format::source::Source;
+use disk_format::xenserver::mgt::Mgt;
+
+use crate::images;
+use findings::Finding;
+use former::Former;
+use groups::{Found, Instance};
+use standing::Standing;
+use sweep::Hits;
+use table::Tables;
+use volumes::Volume;
+
+/// All that is known of a disk.
+#[derive(Debug)]
+pub struct Survey {
+    /// The disk.
+    pub disk: Source,
+    /// Marks of the pass.
+    pub hits: Hits,
+    /// Its partition tables.
+    pub tables: Tables,
+    /// Groups of all standings.
+    pub groups: Vec<Instance>,
+    /// What each of them is.
+    pub standings: Vec<Standing>,
+    /// Physical volumes of which no text was found.
+    pub alone: Vec<Found>,
+    /// Volumes of the groups that stand for themselves or are copies, then carved ones.
+    pub volumes: Vec<Volume>,
+    /// Management volumes with the index of the volume.
+    pub mgts: Vec<(usize, Mgt)>,
+    /// Partitions that were.
+    pub former: Vec<Former>,
+    /// What is wrong and what is remarkable.
+    pub findings: Vec<Finding>,
+}
+
+impl Survey {
+    /// Reads a disk once and judges it.
+    pub fn of(disk: &Source, progress: &mut dyn FnMut(u64)) -> Self {
+        let hits = sweep::sweep(disk, progress);
+        Self::from_hits(disk, hits)
+    }
+
+    /// Judges a disk of which the marks are known.
+    #[must_use]
+    pub fn from_hits(disk: &Source, hits: Hits) -> Self {
+        let tables = table::read(disk, &hits);
+        let (groups, alone) = groups::find(disk, &hits);
+        let standings = standing::judge(&groups, &hits);
+        let mut volumes = Vec::new();
+        let mut claimed: Vec<Range<u64>> = Vec::new();
+        for (index, (instance, standing)) in groups.iter().zip(&standings).enumerate() {
+            if !matches!(standing, Standing::Current | Standing::Copy { .. }) {
+                continue;
+            }
+            volumes.extend(volumes::of(instance, index, disk));
+            claimed.extend(instance.members.iter().filter_map(|m| instance.range(m)));
+        }
+        if hits.of(Mark::VhdHeader).iter().any(|at| !claimed.iter().any(|r| r.contains(at))) {
+            volumes.extend(carve::carve(disk, &hits, &claimed));
+        }
+        volumes::read_vhds(&mut volumes);
+        let mgts = volumes::read_mgts(&volumes);
+        let former = former::find(&tables, &hits, &groups, &standings, &alone, disk.size());
+        let mut survey = Self {
+            disk: Arc::clone(disk),
+            hits,
+            tables,
+            groups,
+            standings,
+            alone,
+            volumes,
+            mgts,
+            former,
+            findings: Vec::new(),
+        };
+        survey.findings = findings::find(&survey);
+        survey
+    }
+
+    /// Whether anything that can be brought back was found.
+    #[must_use]
+    pub fn anything(&self) -> bool {
+        !self.groups.is_empty()
+            || !self.volumes.is_empty()
+            || !self.former.is_empty()
+            || !self.alone.is_empty()
+    }
+
+    /// Groups that stand for themselves or are copies, with their indices.
+    pub fn shown(&self) -> impl Iterator<Item = (usize, &Instance)> {
+        let shown = |(index, _): &(usize, &Instance)| {
+            matches!(self.standings[*index], Standing::Current | Standing::Copy { .. })
+        };
+        self.groups.iter().enumerate().filter(shown)
+    }
+
+    /// The volumes as [`images`] takes them; of one group, if its name, repository or id is given.
+    #[must_use]
+    pub fn images(&self, group: Option<&str>) -> Vec<images::Volume> {
+        let wanted = |index: usize| {
+            let instance = &self.groups[index];
+            group.is_none_or(|name| {
+                instance.group.name == name
+                    || instance.group.uuid == name
+                    || instance.group.name.ends_with(&format!("-{name}"))
+            })
+        };
+        let copy = |index: usize| matches!(self.standings[index], Standing::Copy { .. });
+        self.volumes
+            .iter()
+            // A copy is read only when nothing else has the name, or export would not know which one is meant.
+            .filter(|v| v.group.is_none_or(|g| wanted(g) && !copy(g)))
+            .map(|v| images::Volume {
+                name: v.name.clone(),
+                place: v.group.map_or("carved".into(), |g| self.groups[g].group.uuid.clone()),
+                source: Arc::clone(&v.source),
+            })
+            .collect()
+    }
+}
