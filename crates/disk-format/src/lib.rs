@@ -15,6 +15,7 @@ pub mod checksum;
 mod defect;
 pub mod disk;
 pub mod gpt;
+pub mod guest;
 pub mod layer;
 pub mod lvm;
 pub mod magic;

@@ -13,6 +13,7 @@ pub mod export;
 pub mod images;
 mod output;
 mod progress;
+pub mod propose;
 pub mod report;
 pub mod scan;
 pub mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Scan(scan::Arguments),
     /// Writes a virtual disk's content into a file.
     Export(export::Arguments),
+    /// Says what machine a disk was of, and how to make one from it again.
+    Propose(propose::Arguments),
     /// Serves a virtual disk on loopback, for reading only.
     Serve(serve::Arguments),
 }
@@ -59,6 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
+        Command::Propose(arguments) => propose::run(arguments, line.output),
         Command::Serve(arguments) => serve::run(arguments, line.output),
     };
     result.unwrap_or_else(|error| {
