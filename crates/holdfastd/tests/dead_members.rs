@@ -300,6 +300,36 @@ async fn power_that_is_read_back_off_is_proof_and_a_device_that_says_on_is_made_
     assert_eq!(report["started"].as_array().map(Vec::len), Some(vms.len()), "{report}");
 }
 
+/// A host that has just lost its power is not said to run because its lease stands for some seconds more: one command is
+/// enough, and waits. Where the lease does not end, the device is doubted and nothing is fenced.
+#[tokio::test(flavor = "multi_thread")]
+async fn right_after_a_power_cut_recovering_waits_for_the_lease_to_end() {
+    let (mut pool, vms, _) = pool_of_three().await;
+    let h3 = pool.hosts[2].uuid;
+    let params = vec![reference(h3), "fence_fake".into(), Value::str_map([("plug", "h3")])];
+    pool.h1().ok("host.set_power_on_mode", params).await;
+    let boot = pool.hosts[2].daemon.boot_id().to_owned();
+    pool.power.set("h3", false);
+    pool.dies(2).await;
+    let lease = HostLease { boot_id: boot, unknown: serde_json::Map::new() };
+    let key = Key::new(Table::HostLease, h3.to_string());
+    let held = Txn::new().put(key.clone(), encode(&lease));
+    pool.db.commit(held, PATIENCE).await.expect("commits");
+    let _house = pool.keeps_house(0);
+    let h1 = &pool.hosts[0];
+    let plan = json(&h1.ok("host.holdfast_recover", recover(h3, true, "")).await);
+    let blocked = plan["blocked"].as_str().unwrap_or_default();
+    assert!(blocked.contains("read back off") && blocked.contains("lease has not ended"), "{plan}");
+    let recovers = async { json(&h1.ok("host.holdfast_recover", recover(h3, false, "")).await) };
+    let mut recovers = std::pin::pin!(recovers);
+    let early = tokio::time::timeout(Duration::from_secs(3), recovers.as_mut()).await;
+    assert!(early.is_err(), "nothing is done under a standing lease: {early:?}");
+    assert_eq!(pool.view().await.table(Table::Fence).count(), 0);
+    pool.db.commit(Txn::new().delete(key), PATIENCE).await.expect("commits");
+    let report = recovers.await;
+    assert_eq!(report["started"].as_array().map(Vec::len), Some(vms.len()), "{report}");
+}
+
 /// proves: S2-23 (table)
 #[tokio::test(flavor = "multi_thread")]
 async fn power_on_for_a_host_that_runs_answers_at_once_why_it_is_not_joined() {

@@ -37,6 +37,8 @@ pub enum Standing {
     Fenced(String),
     /// There is proof, and a fence will be written; the proof in words.
     Provable(String),
+    /// Its power is off, and its lease has not ended yet; both in words. A matter of seconds.
+    Ending(String),
     /// Nothing proves that it stopped; what is missing, in words.
     Unproven(String),
 }
@@ -111,7 +113,7 @@ pub fn plan(facts: &Facts) -> Plan {
             step("verify", format!("{host} has stopped: {proof}"));
             step("fence", format!("record that this boot of {host} has ended"));
         }
-        Standing::Unproven(missing) => {
+        Standing::Ending(missing) | Standing::Unproven(missing) => {
             step("verify", missing.clone());
             blocked = Some(missing.clone());
         }
@@ -274,9 +276,11 @@ mod tests {
 
     #[test]
     fn without_proof_and_for_a_host_that_runs_the_plan_is_blocked() {
-        for standing in
-            [Standing::Runs("it renews its lease".to_owned()), Standing::Unproven("no".to_owned())]
-        {
+        for standing in [
+            Standing::Runs("it renews its lease".to_owned()),
+            Standing::Ending("its lease".to_owned()),
+            Standing::Unproven("no".to_owned()),
+        ] {
             assert!(plan(&facts(standing, vec![vm(1, "web", 0, 0)])).blocked.is_some());
         }
     }

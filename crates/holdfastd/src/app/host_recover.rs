@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use planner::fence::{self, Missing};
+use liveness::profile::STANDARD;
+use planner::fence::{self, Missing, Proof};
 use planner::recovery::{self, Facts, Group, Plan as Recovery, Standing, VmFacts};
 use pooldb::Table;
 use saga::SagaRecord;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
@@ -33,7 +35,10 @@ use crate::{Daemon, View, fencing};
 const START_LIMIT: Duration = Duration::from_secs(180);
 /// VMs of one order that start at the same time.
 const AT_ONCE: usize = 8;
-/// Pause between looks at the clean-up.
+/// Longest wait for the lease of a host whose power is off: its own time, that of a change of etcd's leader, which renews
+/// leases, and some more.
+const LEASE_ENDS: Duration = STANDARD.lease_ttl.saturating_mul(2).saturating_add(STANDARD.grace);
+/// Pause between looks at the clean-up, or at that lease.
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest `start_delay` that is waited for.
 const DELAY_MAX: i64 = 3600;
@@ -78,12 +83,20 @@ impl StartGroup {
 
 async fn recover(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     daemon.catch_up().await;
-    let view = daemon.view().await;
+    let mut view = daemon.view().await;
     let (host, label) = other(daemon, &view, ref_param(call, 0))?;
     let (dry_run, start_vms, words) =
         (bool_param(call, 1), bool_param(call, 2), text_param(call, 3));
     let next = format!("xe host-recover uuid={host}");
-    let standing = standing(daemon, &view, call.caller(), host, words, &next).await;
+    let since = Instant::now();
+    let mut standing = self::standing(daemon, &view, call.caller(), host, words, &next).await;
+    // One command is enough also right after the power went.
+    while !dry_run && matches!(standing, Standing::Ending(_)) && since.elapsed() < LEASE_ENDS {
+        tokio::time::sleep(LOOK).await;
+        daemon.catch_up().await;
+        view = daemon.view().await;
+        standing = self::standing(daemon, &view, call.caller(), host, words, &next).await;
+    }
     let plan = recovery::plan(&facts(&view, host, &label, standing, start_vms));
     if dry_run {
         return Ok(shown(&view, host, &label, &plan).to_string().into());
@@ -164,8 +177,14 @@ async fn standing(
     {
         proof = off;
     }
+    let off = matches!(proof, Proof::PowerOff { .. });
     match fencing::judge(daemon, view, host, &boot, &proof) {
         Ok(()) => Standing::Provable(proof.text()),
+        Err(Missing::HoldsLease | Missing::Answers(_)) if off => Standing::Ending(format!(
+            "{}, but its lease has not ended, as it does within {} s of a loss of power. If it stands after that, the              power device is not this host's: xe host-set-power-on-mode host={host} power-on-mode=",
+            proof.text(),
+            LEASE_ENDS.as_secs()
+        )),
         Err(missing @ (Missing::HoldsLease | Missing::Answers(_))) => {
             Standing::Runs(missing.text(&label, &host.to_string()))
         }
