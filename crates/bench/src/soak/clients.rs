@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use client::{CallError, Client, Options, Session, Target, Trust};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use xenapi::Value;
+use xenapi::{OpaqueRef, Value};
 
 use super::load::{COUNTER, LABEL, Operator, Way, choose, choose_for_counter, flag, text};
 use super::{Choices, load};
@@ -39,6 +39,10 @@ pub(super) struct Orders {
     pub(super) place: usize,
     pub(super) round: u64,
     pub(super) seed: u64,
+    /// Uuids of the VMs that it writes to.
+    pub(super) vms: Vec<String>,
+    /// File with the session of all clients.
+    pub(super) session: String,
     /// It stops when this file is there.
     pub(super) stop: String,
 }
@@ -113,24 +117,38 @@ impl Done {
     }
 }
 
+/// How clients call: they trust the pool's authority, and the certificate must name the host.
+fn options() -> anyhow::Result<Options> {
+    let ca = std::fs::read(std::env::var("XE_CA").context("XE_CA")?)?;
+    Ok(Options::new(Trust::ca_pem(&ca, true).map_err(anyhow::Error::msg)?))
+}
+
+fn targets() -> anyhow::Result<Vec<Target>> {
+    let addresses = std::env::var("HOLDFAST_HOSTS").context("HOLDFAST_HOSTS")?;
+    Ok(addresses.split(',').filter_map(Target::parse).collect())
+}
+
+/// Logs in at any host and leaves the session in a file: it is the pool's, so it must hold at every host and all the time.
+pub(super) async fn login(file: &str) -> anyhow::Result<Json> {
+    let targets = targets()?;
+    let first = targets.first().context("a lab has hosts")?.clone();
+    let password = std::env::var("XE_PASSWORD").context("XE_PASSWORD")?;
+    let client = Client::connect(first, options()?.with_others(targets)).await?;
+    let session = client.login("root", &password, LABEL).await?;
+    host::fs::write_private(Path::new(file), session.token().as_bytes())?;
+    Ok(json!({}))
+}
+
 /// Works until told to stop.
 pub(super) async fn client(orders: &Orders) -> anyhow::Result<Json> {
-    let addresses = std::env::var("HOLDFAST_HOSTS").context("HOLDFAST_HOSTS")?;
-    let targets: Vec<Target> = addresses.split(',').filter_map(Target::parse).collect();
+    let targets = targets()?;
     let own = targets.get(orders.place).context("a host of that place")?.clone();
-    let options = || -> anyhow::Result<Options> {
-        let ca = std::fs::read(std::env::var("XE_CA").context("XE_CA")?)?;
-        Ok(Options::new(Trust::ca_pem(&ca, true).map_err(anyhow::Error::msg)?))
-    };
-    let password = std::env::var("XE_PASSWORD").context("XE_PASSWORD")?;
-    // A session is the pool's: made at any host, it holds at every other.
-    let any = options()?.with_others(targets.clone());
-    let session = Client::connect(own.clone(), any).await?.login("root", &password, LABEL).await?;
-    let vms: Vec<_> = session.records("VM").await?.into_iter().filter(is_ours).collect();
+    let vms: Vec<OpaqueRef> =
+        orders.vms.iter().filter_map(|vm| vm.parse().ok()).map(OpaqueRef::new).collect();
     anyhow::ensure!(!vms.is_empty(), "there are VMs to write to");
-    let alone = || -> anyhow::Result<Session> {
-        Ok(Client::new(own.clone(), options()?)?.session(session.token()))
-    };
+    let token = std::fs::read_to_string(&orders.session).context("the session")?;
+    let alone =
+        || -> anyhow::Result<Session> { Ok(Client::new(own.clone(), options()?)?.session(&token)) };
     let (writer, operator) = (Operator::new(alone()?, way()), Operator::new(alone()?, way()));
     let done = RefCell::new(Done::default());
     let stopped = || Path::new(&orders.stop).exists();
@@ -140,11 +158,11 @@ pub(super) async fn client(orders: &Orders) -> anyhow::Result<Json> {
             if stopped() {
                 break;
             }
-            let vm = &vms[choices.below(vms.len())];
+            let at = choices.below(vms.len());
             let key = format!("{KEYS}{}-{}-{n}", orders.client, orders.round);
-            let params = [Value::Ref(vm.opaque()), key.as_str().into(), "written".into()];
+            let params = [Value::Ref(vms[at]), key.as_str().into(), "written".into()];
             let answer = writer.call("VM.add_to_other_config", &params).await;
-            done.borrow_mut().wrote(answer, vm.uuid().to_string(), key);
+            done.borrow_mut().wrote(answer, orders.vms[at].clone(), key);
             tokio::time::sleep(PACE).await;
         }
     };

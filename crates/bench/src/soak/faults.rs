@@ -208,9 +208,10 @@ impl<'a> Field<'a> {
     }
 
     fn round(&self, round: &Round) -> anyhow::Result<Outcome> {
-        let stop = PathBuf::from(RUNS).join(format!("{}.stop", self.lab.name()));
+        let (stop, session) = (self.file("stop"), self.file("session"));
         std::fs::create_dir_all(RUNS)?;
         let _ = std::fs::remove_file(&stop);
+        self.lab.client("soak", &["login", &session.display().to_string()])?;
         let done = AtomicBool::new(false);
         let mut outcome = Outcome::default();
         let spans = std::thread::scope(|scope| -> anyhow::Result<Vec<Span>> {
@@ -263,8 +264,14 @@ impl<'a> Field<'a> {
             Ok(spans)
         })?;
         let _ = std::fs::remove_file(&stop);
+        let _ = std::fs::remove_file(&session);
         self.judge_calls(round, &spans, &mut outcome);
         Ok(outcome)
+    }
+
+    /// A file of this run.
+    fn file(&self, what: &str) -> PathBuf {
+        PathBuf::from(RUNS).join(format!("{}.{what}", self.lab.name()))
     }
 
     fn orders(&self, round: &Round, n: u64, host: &str, stop: &Path) -> anyhow::Result<String> {
@@ -275,6 +282,8 @@ impl<'a> Field<'a> {
             place,
             round: round.number,
             seed: round.load.wrapping_add(n),
+            vms: self.vms.iter().cloned().collect(),
+            session: self.file("session").display().to_string(),
             stop: stop.display().to_string(),
         })?)
     }
@@ -389,6 +398,9 @@ impl<'a> Field<'a> {
                 let times = client["accepted"].as_array().into_iter().flatten();
                 accepted
                     .extend(times.filter_map(Json::as_f64).filter(|at| (from..to).contains(at)));
+            }
+            if let Some(count) = client["errors"]["SESSION_INVALID"].as_u64() {
+                outcome.findings.push(format!("{count} calls at {host}: the session is not known"));
             }
             for call in client["slow"].as_array().into_iter().flatten() {
                 let number = |name: &str| call[name].as_f64().unwrap_or(0.0);

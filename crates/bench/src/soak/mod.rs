@@ -110,6 +110,7 @@ pub(crate) fn worker(arguments: &[String]) -> anyhow::Result<Json> {
         "prepare" => load::prepare(at(1).parse()?),
         "counter" => load::prepare_counter(at(1), at(2), at(3)),
         "load" => runtime()?.block_on(load::load(at(1), at(2).parse()?, at(3).parse()?)),
+        "login" => runtime()?.block_on(clients::login(at(1))),
         "client" => runtime()?.block_on(clients::client(&serde_json::from_str(at(1))?)),
         "audit" => Ok(serde_json::from_slice(&crate::records::get("/audit")?)?),
         "normal" => runtime()?.block_on(normal::look()),
