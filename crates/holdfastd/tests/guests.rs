@@ -60,12 +60,37 @@ async fn a_guest_whose_owner_wants_it_started_again_is_started_again() {
     pool.h1().until("VM", vm, "power_state", "Running").await;
 }
 
+/// A repository that was full for a while: the guests that it stopped go on by themselves, but only where a majority
+/// confirms that they belong here.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_stopped_by_an_io_error_is_shown_paused() {
+async fn a_guest_stopped_by_an_io_error_is_shown_paused_and_goes_on_by_itself() {
     let pool = Pool::mortal(1).await;
     let vm = running_vm(&pool, "web").await;
     pool.world.guest_meets_io_error("h1", vm);
     pool.h1().until("VM", vm, "power_state", "Paused").await;
+    assert!(pool.world.running_on(vm).is_empty());
+    pool.h1().until("VM", vm, "power_state", "Running").await;
+    assert_eq!(pool.world.running_on(vm), ["h1"]);
+    pool.comes_to_rest().await;
+}
+
+/// A guest that a person has paused stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_paused_by_a_person_does_not_go_on_by_itself() {
+    let pool = Pool::mortal(1).await;
+    let sr = pool.shared_sr().await;
+    let h1 = pool.h1();
+    let (vm, _, _) = pool.vm_with_disk("web", sr).await;
+    let (failing, _, _) = pool.vm_with_disk("db", sr).await;
+    for vm in [vm, failing] {
+        h1.ok("VM.start_on", vec![reference(vm), reference(h1.uuid), NO, NO]).await;
+    }
+    pool.h1().ok("VM.pause", vec![reference(vm)]).await;
+    pool.world.guest_meets_io_error("h1", failing);
+    pool.h1().until("VM", failing, "power_state", "Paused").await;
+    pool.h1().until("VM", failing, "power_state", "Running").await;
+    assert_eq!(pool.h1().text("VM", vm, "power_state").await, "Paused");
+    assert!(pool.world.running_on(vm).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

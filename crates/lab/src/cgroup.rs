@@ -18,6 +18,9 @@ use crate::wait::{Look, until};
 const TREE: &str = "holdfast-lab";
 /// Longest time to freeze or to end every process of a host.
 const SETTLE: Duration = Duration::from_secs(10);
+/// Time after which processes that could not be frozen are let go on for a [`MOMENT`] and frozen anew.
+const STOP_AGAIN: Duration = Duration::from_millis(1500);
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Which of the kernel's two interfaces is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,14 +132,30 @@ impl Tree {
 
     /// Stops every process of the group where it stands, and waits until all have stopped.
     pub fn freeze(&self, of: &str) -> Result<()> {
+        self.stop(of)?;
+        let mut stopped = std::time::Instant::now();
+        until(&format!("the processes of {of} to freeze"), SETTLE, || {
+            if self.frozen(of) {
+                return Ok(Look::Done(()));
+            }
+            // A process that waits for another one of the host (for a file of its strict disk, say) can't be stopped once
+            // that one is: they go on for a moment and are stopped anew.
+            if stopped.elapsed() > STOP_AGAIN {
+                self.thaw(of)?;
+                std::thread::sleep(MOMENT);
+                self.stop(of)?;
+                stopped = std::time::Instant::now();
+            }
+            Ok(Look::NotYet("some still run".into()))
+        })
+    }
+
+    fn stop(&self, of: &str) -> Result<()> {
         let dir = self.group(of);
         match self.version {
-            Version::V2 => fs::write(dir.join("cgroup.freeze"), "1").context("freezing")?,
-            Version::V1 => fs::write(dir.join("freezer.state"), "FROZEN").context("freezing")?,
+            Version::V2 => fs::write(dir.join("cgroup.freeze"), "1").context("freezing"),
+            Version::V1 => fs::write(dir.join("freezer.state"), "FROZEN").context("freezing"),
         }
-        until(&format!("the processes of {of} to freeze"), SETTLE, || {
-            Ok(if self.frozen(of) { Look::Done(()) } else { Look::NotYet("some still run".into()) })
-        })
     }
 
     /// Lets the processes of the group run again.

@@ -26,6 +26,8 @@ const PACE: Duration = Duration::from_millis(150);
 const WORTH_S: f64 = 10.0;
 /// Most calls that are told one by one.
 const MOST: usize = 200;
+/// Most characters of an error's text.
+const MOST_TEXT: usize = 120;
 /// Beginning of all keys that clients write.
 pub(super) const KEYS: &str = "soak-c";
 
@@ -77,10 +79,24 @@ impl Calls {
             taken.slow.push(json!({"method": method, "from": from, "took": took, "said": said}));
         }
         if let Err(error) = &answer {
-            let code = error.api().map_or("no answer", |e| &e.code);
-            *taken.errors.entry(code.to_owned()).or_default() += 1;
+            *taken.errors.entry(counted_as(error)).or_default() += 1;
         }
         answer
+    }
+}
+
+/// An error's code; with its text where the code says nothing.
+fn counted_as(error: &CallError) -> String {
+    match error.api() {
+        None => "no answer".to_owned(),
+        Some(error) if error.is("INTERNAL_ERROR") => {
+            format!(
+                "{}: {}",
+                error.code,
+                error.param(0).chars().take(MOST_TEXT).collect::<String>()
+            )
+        }
+        Some(error) => error.code.to_string(),
     }
 }
 

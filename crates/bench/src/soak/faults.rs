@@ -90,6 +90,7 @@ pub(super) fn run(arguments: &Arguments, campaign: Campaign, count: u64) -> anyh
         lab.worker("h1", "soak", &["keys", "strip"])?;
     }
     let before = run.seconds;
+    let mut normal_at_last = true;
     for round in rounds.iter().skip(usize::try_from(run.next)?) {
         let outcome = field.round(round)?;
         run.add(round, &outcome);
@@ -97,7 +98,8 @@ pub(super) fn run(arguments: &Arguments, campaign: Campaign, count: u64) -> anyh
         run.keep(&arguments.name)?;
         say(round, &outcome);
         let found = !outcome.findings.is_empty();
-        if outcome.normal_s.is_none() || found && arguments.keep {
+        normal_at_last = outcome.normal_s.is_some() && !(found && arguments.keep);
+        if !normal_at_last {
             break;
         }
         if run.next % TIDY_EVERY == 0 {
@@ -107,7 +109,7 @@ pub(super) fn run(arguments: &Arguments, campaign: Campaign, count: u64) -> anyh
         }
     }
     let mut looked_at = Json::Null;
-    if run.findings.is_empty() {
+    if normal_at_last {
         let verdict = judge::judge(&lab, &field.hosts, &serde_json::Map::new())?;
         run.findings.extend(verdict.findings);
         looked_at = verdict.looked_at;

@@ -43,6 +43,9 @@ const SLOW: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(1);
 /// Events within this time make one pass.
 const GATHER: Duration = Duration::from_millis(30);
+/// A guest whose disk failed is let go on after so long, and after twice as long each time that it fails again, up to the
+/// longest: a full repository is no reason for a hundred stops a minute.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 /// Placements change with every start, which looks after itself: its guest is looked at a little later.
 const SETTLE: Duration = Duration::from_millis(700);
 
@@ -53,6 +56,32 @@ struct Hints {
     why: HashMap<Uuid, StopReason>,
     /// Guests that were missing at the last look, with no event yet to say why.
     missed: HashSet<Uuid>,
+    /// Guests that a failing disk has stopped: when they are let go on, and the pause before that.
+    failing: HashMap<Uuid, (Instant, Duration)>,
+}
+
+impl Hints {
+    /// Whether a guest that its disk has stopped may try again now.
+    fn may_try(&mut self, vm: Uuid) -> bool {
+        let now = Instant::now();
+        match self.failing.get_mut(&vm) {
+            None => {
+                self.failing.insert(vm, (now + AGAIN.0, AGAIN.0));
+                false
+            }
+            Some((at, _)) if now < *at => false,
+            Some((at, pause)) => {
+                *pause = (*pause * 2).min(AGAIN.1);
+                *at = now + *pause;
+                true
+            }
+        }
+    }
+
+    /// When the next of them is let go on.
+    fn next_try(&self) -> Option<Instant> {
+        self.failing.values().map(|(at, _)| *at).min()
+    }
 }
 
 /// The pass before anything else runs; bounded, so that a hung libvirt keeps no daemon from serving.
@@ -111,6 +140,7 @@ pub async fn run(daemon: Arc<Daemon>) {
             () = tokio::time::sleep_until(next) => {
                 let left = pass(&daemon, &mut hints).await;
                 next = Instant::now() + if left { SOON } else { SLOW };
+                next = hints.next_try().map_or(next, |at| next.min(at.max(Instant::now() + SOON)));
                 tracing::trace!(left, "guests were compared with their records");
             }
             () = daemon.stopping() => return,
@@ -227,6 +257,8 @@ async fn pass(daemon: &Arc<Daemon>, hints: &mut Hints) -> bool {
     }
     hints.why.retain(|vm, _| vms.contains(vm));
     hints.missed.retain(|vm| vms.contains(vm));
+    let long_ago = |at: Instant| at.elapsed() > AGAIN.1;
+    hints.failing.retain(|vm, (at, _)| vms.contains(vm) && !long_ago(*at));
     left
 }
 
@@ -249,7 +281,7 @@ async fn act(
             tracing::warn!(%vm, label, why, "a guest of this host needs a person's look");
             true
         }
-        Verdict::Adopt => adopt(daemon, view, found, vm).await,
+        Verdict::Adopt => adopt(daemon, view, found, vm, hints).await,
         Verdict::Ended { by_boot } => {
             let why = hints.why.remove(&vm);
             // A look may be faster than the event that says why: give it one more chance before deciding without.
@@ -286,13 +318,23 @@ fn power_word(state: DomainState) -> Option<&'static str> {
 }
 
 /// A guest that runs as recorded: its process is registered, and its records say what is.
-async fn adopt(daemon: &Arc<Daemon>, view: &View, found: &Found, vm: Uuid) -> bool {
+async fn adopt(
+    daemon: &Arc<Daemon>,
+    view: &View,
+    found: &Found,
+    vm: Uuid,
+    hints: &mut Hints,
+) -> bool {
     let Some(seen) = found.domain(vm) else { return true };
     let Some(placement) = claim::placement(view, vm) else { return true };
     register(daemon, found, seen, placement.generation).await;
     let Some(record) = view.record("VM", vm) else { return true };
     let Some(power) = power_word(seen.state) else { return false };
     let domid = seen.pid.map_or_else(|| number(record, "domid"), i64::from);
+    if seen.state == DomainState::PausedIoError && hints.may_try(vm) {
+        go_on(daemon, view, vm).await;
+        return false;
+    }
     let in_order = text(record, "power_state") == power
         && target(record, "resident_on") == Some(daemon.host())
         && number(record, "domid") == domid
@@ -301,7 +343,7 @@ async fn adopt(daemon: &Arc<Daemon>, view: &View, found: &Found, vm: Uuid) -> bo
         return true;
     }
     if seen.state == DomainState::PausedIoError {
-        tracing::warn!(%vm, "stopped by an I/O error of a disk: mend the storage, then unpause the VM");
+        tracing::warn!(%vm, "stopped by an I/O error of a disk: mend the storage; it goes on by itself then");
     }
     if seen.state == DomainState::Crashed {
         tracing::warn!(%vm, "the guest has crashed and is kept for a look (actions_after_crash)");
@@ -309,6 +351,31 @@ async fn adopt(daemon: &Arc<Daemon>, view: &View, found: &Found, vm: Uuid) -> bo
     let mut change = as_judged(view, vm);
     launch::publish_resident(daemon, view, &mut change, vm, seen, power);
     committed(daemon, &change, vm, "the records of a running guest").await
+}
+
+/// Lets a guest go on that its disk has stopped: it never saw the error, and what it wanted to write is written now, or
+/// stops it again. Its placement is read again from a majority before, as before every run (design.md section 5.2).
+async fn go_on(daemon: &Arc<Daemon>, view: &View, vm: Uuid) {
+    if !is_confirmed(daemon, view, vm).await {
+        return;
+    }
+    match daemon.hypervisor().unpause(vm, launch::QUICK).await {
+        Ok(()) => tracing::info!(%vm, "its disk had failed; it tries again"),
+        Err(error) => tracing::warn!(%vm, %error, "its disk had failed, and it can't go on yet"),
+    }
+}
+
+/// Whether a majority knows the VM's placement as it was judged here.
+async fn is_confirmed(daemon: &Arc<Daemon>, view: &View, vm: Uuid) -> bool {
+    let key = claim::placement_key(vm);
+    let judged = view.get(&key).map(|item| item.modified);
+    match daemon.store().db().get(&key).await {
+        Ok(entry) => entry.as_ref().map(|e| e.modified) == judged,
+        Err(error) => {
+            tracing::warn!(%vm, %error, "no majority confirms where it is placed");
+            false
+        }
+    }
 }
 
 async fn register(daemon: &Arc<Daemon>, found: &Found, seen: &DomainObservation, generation: u64) {
@@ -384,15 +451,8 @@ async fn after_end(daemon: &Arc<Daemon>, view: &View, vm: Uuid, why: Option<Stop
 /// A guest that must not run here.
 async fn stop(daemon: &Arc<Daemon>, view: &View, found: &Found, vm: Uuid, why: &str) -> bool {
     // A majority's word, not this replica's: without it nobody is stopped (design.md section 5.6).
-    let key = claim::placement_key(vm);
-    let judged = view.get(&key).map(|item| item.modified);
-    match daemon.store().db().get(&key).await {
-        Ok(entry) if entry.as_ref().map(|e| e.modified) == judged => {}
-        Ok(_) => return false,
-        Err(error) => {
-            tracing::warn!(%vm, why, %error, "a guest that should not run is left: no majority confirms it");
-            return false;
-        }
+    if !is_confirmed(daemon, view, vm).await {
+        return false;
     }
     if sagas::vms_at_work(&daemon.view().await).contains(&vm) {
         return false;
