@@ -18,6 +18,7 @@ pub mod had;
 pub mod network;
 #[cfg(feature = "pam")]
 pub mod pam;
+pub mod partitions;
 pub mod ping;
 pub mod power;
 pub mod proc;

@@ -14,6 +14,7 @@ pub mod images;
 mod output;
 mod progress;
 pub mod propose;
+pub mod repair;
 pub mod report;
 pub mod scan;
 pub mod serve;
@@ -41,6 +42,10 @@ struct CommandLine {
 enum Command {
     /// Reads a disk, partition or image once and says what is on it.
     Scan(scan::Arguments),
+    /// Proposes the change that makes a lost repository visible again; writes it when told so by name.
+    Repair(repair::Arguments),
+    /// Puts back what a repair changed.
+    Undo(repair::UndoArguments),
     /// Writes a virtual disk's content into a file.
     Export(export::Arguments),
     /// Says what machine a disk was of, and how to make one from it again.
@@ -61,6 +66,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
+        Command::Repair(arguments) => repair::run(arguments, line.output),
+        Command::Undo(arguments) => repair::run_undo(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
         Command::Propose(arguments) => propose::run(arguments, line.output),
         Command::Serve(arguments) => serve::run(arguments, line.output),

@@ -5,6 +5,7 @@
     reason = "the fence of house style 4.1: FFI and fork hooks without a safe wrapper"
 )]
 
+pub(crate) mod block;
 pub(crate) mod frames;
 #[cfg(feature = "pam")]
 pub(crate) mod pam;

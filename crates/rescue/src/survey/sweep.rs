@@ -64,6 +64,14 @@ impl Hits {
         }
     }
 
+    /// Notes a mark that was not found by the pass, in its order.
+    pub fn add(&mut self, at: u64, mark: Mark) {
+        let list = self.places.entry(mark).or_default();
+        if let Err(index) = list.binary_search(&at) {
+            list.insert(index, at);
+        }
+    }
+
     fn fail(&mut self, range: Range<u64>, why: &std::io::Error) {
         let count = self.unreadable.len();
         match self.unreadable.last_mut() {
