@@ -138,6 +138,8 @@ pub struct DumpFacts {
     pub newest_ago: Option<Duration>,
     /// Older than this is too old; `None`: no timetable is set.
     pub allowed_age: Option<Duration>,
+    /// Targets where the last try failed, each with the reason.
+    pub failing: Vec<(String, String)>,
     /// The key that opens the secrets in a dump is kept outside the pool.
     pub key_is_kept: bool,
 }
@@ -326,6 +328,13 @@ fn dumps(facts: &Facts) -> Vec<Missing> {
         )),
         Some(_) => {}
     }
+    found.extend(dumps.failing.iter().map(|(target, why)| {
+        missing(
+            Colour::Yellow,
+            format!("dumps of the pool database to {target} fail: {why}"),
+            "mend the target, or xe pool-param-set uuid=... other-config:holdfast:dump_targets=...",
+        )
+    }));
     found
 }
 
@@ -336,7 +345,8 @@ fn pool(facts: &Facts) -> Vec<Missing> {
             Colour::Yellow,
             "the pool key is not known to be kept outside the pool: storage and BMC passwords would have to be given again"
                 .to_owned(),
-            "keep a copy of /var/lib/holdfast/pool.key where only administrators reach it",
+            "keep a copy of /var/lib/holdfast/pool.key where only administrators reach it, then: xe pool-param-set uuid=... \
+             other-config:holdfast:pool_key_kept=$(date +%s)",
         ));
     }
     found
@@ -424,6 +434,7 @@ mod tests {
                 targets: 1,
                 newest_ago: Some(Duration::from_secs(600)),
                 allowed_age: None,
+                failing: Vec::new(),
                 key_is_kept: true,
             },
             without_backup: Vec::new(),
@@ -458,6 +469,11 @@ mod tests {
                 "dump older than its timetable",
                 |f| f.dumps.allowed_age = Some(Duration::from_secs(60)),
                 [G, G, R, G, G, G],
+            ),
+            (
+                "a target fails",
+                |f| f.dumps.failing.push(("/mnt/a".to_owned(), "it is full".to_owned())),
+                [G, G, Y, G, G, G],
             ),
             ("key kept nowhere", |f| f.dumps.key_is_kept = false, [G, G, Y, G, G, G]),
             ("a voter is silent", |f| f.voters_answering = 2, [R, R, G, G, R, G]),

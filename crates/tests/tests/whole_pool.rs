@@ -213,7 +213,7 @@ fn a_dump_is_restored_on_other_hardware_and_what_does_not_fit_is_said() {
         ),
         (
             "h2",
-            [card("lan9", "br9", "02:00:00:00:00:01"), card("extra", "br1", "02:00:00:00:00:03")],
+            [card("lan9", "br2", "02:00:00:00:00:01"), card("extra", "br1", "02:00:00:00:00:03")],
         ),
     ];
     for (host, cards) in &cards {
@@ -270,7 +270,7 @@ fn a_dump_is_restored_on_other_hardware_and_what_does_not_fit_is_said() {
     let dry = restore(&["dry-run=true"]);
     assert!(dry.status.success(), "{dry:?}");
     for line in [
-        "card card1 (02:00:00:00:00:01) -> lan9 (02:00:00:00:00:01), same MAC address; bridge br9",
+        "card card1 (02:00:00:00:00:01) -> lan9 (02:00:00:00:00:01), same MAC address; bridge br2",
         "NO card of this machine",
         "card extra (02:00:00:00:00:03)",
         "takes nothing's place",
@@ -316,7 +316,57 @@ fn a_dump_is_restored_on_other_hardware_and_what_does_not_fit_is_said() {
     let bridge = |net: &str| {
         lab.said("h2", &["network-list", &format!("uuid={net}"), "params=bridge", "--minimal"])
     };
-    assert_eq!(bridge(&first), "br9");
-    // br1 is another network's bridge on this machine, br2 is nobody's.
-    assert_eq!(bridge(&second), "br2");
+    // br2 is another network's bridge on this machine, so the one that had it gets a bridge of its own.
+    assert_eq!(bridge(&first), "br2");
+    assert!(bridge(&second).starts_with("xapi"), "{}", bridge(&second));
+}
+
+/// After a restore on a fresh host two hosts of the lost pool come back after all, a majority of its voters with their old
+/// state: they learn from the shared repository that their lineage has ended, take no write and can't be made to.
+#[test]
+fn hosts_of_a_lost_pool_that_come_back_after_its_restore_take_no_writes() {
+    let lab = PoolLab::up(3);
+    let pool = lab.said("h1", &["pool-list", "--minimal"]);
+    lab.said("h1", &["pool-dump-database", "file-name=/srv/shared/dump"]);
+    shell(&lab, "h1", "cp /var/lib/holdfast/pool.key /srv/shared/key");
+    for host in ["h2", "h3"] {
+        lab.run(&["fail", host, "power"]);
+    }
+    replace(&lab, &["h1"]);
+    fresh(&lab, "h1", &pool);
+    let restore = [
+        "pool-restore-database",
+        "file-name=/srv/shared/dump",
+        "pool-key-file=/srv/shared/key",
+        "--force",
+        "confirm=h1,h2,h3 are off",
+    ];
+    let done = lab.xe("h1", &restore);
+    assert!(done.status.success(), "{done:?}");
+    pool_is(&lab, "h1", &pool);
+    for host in ["h2", "h3"] {
+        lab.run(&["heal", host, "power"]);
+    }
+    let own = format!("uuid={pool}");
+    let write = ["pool-param-set", &own, "other-config:stale=yes"];
+    let never_written = |host: &str| {
+        let done = lab.xe(host, &write);
+        assert!(
+            !done.status.success(),
+            "{host} wrote into the database of the lost pool: {done:?}"
+        );
+        done
+    };
+    for host in ["h2", "h3"] {
+        until(&format!("{host} to know that its pool goes on elsewhere"), LONG, || {
+            never_written(host);
+            let said = lab.xe(host, &["pool-emergency-transition-to-master", "confirm=h1 is off"]);
+            assert!(!said.status.success(), "{host} founded a database: {said:?}");
+            let knows = all(&said).contains("epoch");
+            knows.then_some(()).ok_or_else(|| all(&said))
+        });
+        never_written(host);
+    }
+    let done = lab.xe("h1", &["pool-param-set", &own, "other-config:stale=no"]);
+    assert!(done.status.success(), "the restored pool takes writes: {done:?}");
 }

@@ -23,7 +23,7 @@ use crate::app::{map_text, object, text};
 use crate::dump::{self, Maker, Origin, target};
 use crate::edits::{self, Change, Edit};
 use crate::records::{Unknown, decode, encode};
-use crate::{Daemon, fencing};
+use crate::{Daemon, View, fencing};
 
 /// Pause between two looks at the timetable.
 const ROUND: Duration = Duration::from_secs(2);
@@ -83,6 +83,17 @@ impl Target {
             told: self.told,
         }
     }
+}
+
+fn kept(view: &View) -> Dumps {
+    let item = view.get(&schedule_key());
+    item.and_then(|i| decode::<Dumps>(i.raw()?).ok()).unwrap_or_default()
+}
+
+/// Targets where the last try failed, with the reason.
+pub fn failing(view: &View) -> Vec<(String, String)> {
+    let failed = kept(view).targets.into_iter().filter(|(_, t)| !t.error.is_empty());
+    failed.map(|(name, target)| (name, target.error)).collect()
 }
 
 fn setting<'r>(pool: &'r Record, key: &OurKey) -> &'r str {
@@ -147,8 +158,7 @@ pub async fn run(daemon: Arc<Daemon>) {
 pub async fn round(daemon: &Arc<Daemon>, hanging: &Hanging, look: bool) {
     let view = daemon.view().await;
     let Some(pool) = view.records("pool").next() else { return };
-    let kept = view.get(&schedule_key()).and_then(|i| decode::<Dumps>(i.raw()?).ok());
-    let before = kept.unwrap_or_default();
+    let before = kept(&view);
     let mut now_is = before.clone();
     let now = daemon.now();
     let table = timetable(pool);

@@ -67,6 +67,25 @@ pub(super) async fn host_is_free(daemon: &Arc<Daemon>, own: &View) -> Result<(),
     }
 }
 
+/// The hosts of the dump but this one, by label.
+fn others(daemon: &Daemon, lost: &View) -> Vec<(Uuid, String)> {
+    let mut others: Vec<(Uuid, String)> = lost
+        .records("host")
+        .filter(|host| host.uuid() != daemon.host())
+        .map(|host| (host.uuid(), text(host, "name_label").to_owned()))
+        .collect();
+    others.sort_by(|a, b| (&a.1, a.0).cmp(&(&b.1, b.0)));
+    others
+}
+
+/// What a person has to state; `None`: the dump has no other host.
+pub(super) fn statement_wanted(daemon: &Daemon, lost: &View) -> Option<String> {
+    let others = others(daemon, lost);
+    let phrase = statement::phrase(&others, others.iter().map(|(host, _)| *host));
+    (!others.is_empty())
+        .then(|| format!("{phrase} {} off", if others.len() == 1 { "is" } else { "are" }))
+}
+
 /// Whether the hosts of the dump are off: none answers, and the person says so.
 ///
 /// # Errors
@@ -76,11 +95,7 @@ pub(super) async fn old_hosts_are_off(
     lost: &View,
     order: &Order,
 ) -> Result<(), String> {
-    let others: Vec<(Uuid, String)> = lost
-        .records("host")
-        .filter(|host| host.uuid() != daemon.host())
-        .map(|host| (host.uuid(), text(host, "name_label").to_owned()))
-        .collect();
+    let others = others(daemon, lost);
     let asked = others.iter().map(|(host, name)| answers(daemon, lost, *host, name));
     let alive: Vec<String> =
         futures_util::future::join_all(asked).await.into_iter().flatten().collect();
@@ -99,12 +114,12 @@ pub(super) async fn old_hosts_are_off(
     if missing.is_empty() {
         return Ok(());
     }
-    let phrase = statement::phrase(&others, others.iter().map(|(host, _)| *host));
+    let phrase = statement_wanted(daemon, lost).unwrap_or_default();
     let named: Vec<String> =
         missing.iter().map(|(host, name)| format!("'{name}' ({host})")).collect();
     Err(format!(
         "the hosts of the dump must really be off, since VMs of theirs that still run would write to the same disks; look at \
-         {} yourself. If they are off, say so: confirm=\"{phrase} are off\"",
+         {} yourself. If they are off, say so: confirm=\"{phrase}\"",
         named.join(", ")
     ))
 }

@@ -150,8 +150,13 @@ pub async fn restore(
         xenapi::Timestamp(lost.dump.header.made_at)
     );
     if order.dry_run {
-        let shown = format!("Dry run: nothing was changed.\n{head}\n{}\n", lines.join("\n"));
-        return Ok(shown);
+        let do_it = checks::statement_wanted(daemon, &lost.view)
+            .map(|words| format!(" confirm=\"{words}\""))
+            .unwrap_or_default();
+        return Ok(format!(
+            "Dry run: nothing was changed.\n{head}\n{}\nTo do it: the same command with --force{do_it}\n",
+            lines.join("\n")
+        ));
     }
     let record = Restored {
         at: daemon.now(),

@@ -97,20 +97,21 @@ fn facts(daemon: &Arc<Daemon>, view: &View, pool: &Record, seen: &Seen) -> Facts
         voters,
         voters_answering: answering,
         guests,
-        dumps: dump_facts(pool, now),
+        dumps: dump_facts(view, pool, now),
         without_backup,
         // `reconcilers::vm_documents` keeps them there on every repository that is plugged.
         definitions_on_storage: true,
     }
 }
 
-fn dump_facts(pool: &Record, now: i64) -> DumpFacts {
+fn dump_facts(view: &View, pool: &Record, now: i64) -> DumpFacts {
     let interval = dumps::interval_s(pool).and_then(|s| u64::try_from(s).ok());
     DumpFacts {
         targets: dumps::targets(pool).len(),
         newest_ago: age(pool, keys::DUMP_NEWEST.name, now),
         // One that is being made is not late yet.
         allowed_age: interval.map(|s| Duration::from_secs(s.saturating_mul(2))),
+        failing: dumps::failing(view),
         key_is_kept: map_text(pool, "other_config", keys::POOL_KEY_KEPT.name).is_some(),
     }
 }
