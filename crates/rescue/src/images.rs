@@ -25,6 +25,8 @@ pub struct Volume {
     pub place: String,
     /// Its bytes.
     pub source: Source,
+    /// Why it may lie elsewhere.
+    pub doubt: Option<String>,
 }
 
 impl Volume {
@@ -105,7 +107,7 @@ pub fn raw(volume: &Volume) -> Image {
         made_of: vec![format!("{} (raw)", volume.name)],
         identity: format!("raw {} {} {size}", volume.place, volume.name),
         notes: Vec::new(),
-        doubt: None,
+        doubt: volume.doubt.clone(),
     }
 }
 
@@ -146,6 +148,7 @@ fn vhd_chain(volumes: &[Volume], leaf: usize) -> Result<Image, Error> {
     let mut missing = broken.map(|broken| broken.to_string());
     for n in chain {
         let volume = &volumes[here[n]];
+        image.doubt = image.doubt.or_else(|| volume.doubt.clone());
         if nodes[n].id.is_none() && n != at {
             image.made_of.push(format!("{} (raw)", volume.name));
             let _ = write!(image.identity, " raw {}", volume.source.size());
@@ -210,6 +213,7 @@ pub fn beside(path: &Path, source: &Source) -> Result<Vec<Volume>, Error> {
         name: file_name(path),
         place: place.clone(),
         source,
+        doubt: None,
     };
     let mut volumes = vec![volume(path, Arc::clone(source))];
     let Some(parent) = vhd::identify(source).and_then(|found| found.parent) else {
@@ -263,7 +267,7 @@ fn qcow2_image(volume: &Volume, path: Option<&Path>) -> Result<Image, Error> {
         made_of: Vec::new(),
         identity: format!("qcow2 {}", volume.name),
         notes: Vec::new(),
-        doubt: None,
+        doubt: volume.doubt.clone(),
     };
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
     let mut missing = None;
@@ -343,22 +347,4 @@ impl Volume {
     pub fn hidden(&self) -> bool {
         !self.is_raw() && vhd::identify(&self.source).is_some_and(|found| found.footer.hidden)
     }
-}
-
-/// The volumes of a wrecked disk.
-///
-/// # Errors
-/// If there are none, or the group that is named is not there.
-pub fn search(
-    path: &Path,
-    source: &Source,
-    reading: &crate::export::Reading,
-) -> Result<Vec<Volume>, Error> {
-    let survey = crate::scan::of_source(source);
-    let volumes = survey.images(reading.group.as_deref());
-    if volumes.is_empty() {
-        let group = reading.group.as_ref().map_or(String::new(), |g| format!(" of a group {g}"));
-        return Err(Error::NotFound(format!("no volumes{group} on {}", path.display())));
-    }
-    Ok(volumes)
 }

@@ -19,6 +19,7 @@ pub mod report;
 pub mod scan;
 pub mod serve;
 pub mod survey;
+pub mod volumes;
 
 use std::ffi::OsString;
 

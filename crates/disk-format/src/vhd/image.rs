@@ -551,15 +551,14 @@ impl Sparse {
         let run = run_of_bits(bits, inside / SECTOR, u64::from(self.header.block_bytes) / SECTOR);
         let length = limit.min((inside / SECTOR + run.sectors) * SECTOR - inside);
         let mut extent = Extent::sure(length, if run.set { stored } else { absent });
-        if !run.set {
-            if self.batmap.as_ref().is_some_and(|map| map.full(block)) {
-                extent.doubt = Some(
-                    "its block's bitmap lacks sectors, but the batmap says that all are there"
-                        .into(),
-                );
-            } else if bits.iter().all(|byte| *byte == 0) {
-                extent.doubt = self.lost_bitmap(image, data_at);
-            }
+        let full = || bits.iter().all(|byte| *byte == 0xFF);
+        if self.batmap.as_ref().is_some_and(|map| map.full(block)) && !full() {
+            // Then the bitmap is damaged, or this is not the block's place.
+            extent.doubt = Some(
+                "its block's bitmap lacks sectors, but the batmap says that all are there".into(),
+            );
+        } else if !run.set && bits.iter().all(|byte| *byte == 0) {
+            extent.doubt = self.lost_bitmap(image, data_at);
         }
         extent
     }

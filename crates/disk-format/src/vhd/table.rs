@@ -72,7 +72,9 @@ pub(super) fn judge(entries: impl Iterator<Item = u32>, bounds: Bounds) -> Judge
     let block = |packed: u64| u32::try_from(packed & 0xFFFF_FFFF).unwrap_or(ABSENT);
     let grid = grid(&inside, bounds);
     judgement.step = grid.map(|(step, _)| step);
-    let on_grid = |at: u64| grid.is_none_or(|(step, phase)| at % step == phase);
+    // A table that is damaged elsewhere, and too small to show a grid, is believed only where blocks follow each other.
+    let damaged = !judgement.faults.is_empty();
+    let on_grid = |at: u64| grid.map_or(!damaged, |(step, phase)| at % step == phase);
     let mut end = bounds.first;
     for (n, packed) in inside.iter().enumerate() {
         let at = sector(*packed);
@@ -160,6 +162,15 @@ mod tests {
         let only_the_wrong = with(3, 24 + 4104 * 5);
         assert_eq!(only_the_wrong.keys().copied().collect::<Vec<_>>(), [3]);
         assert_eq!(with(19, 90_000)[&19], Fault::OffGrid);
+    }
+
+    #[test]
+    fn few_blocks_of_a_damaged_table_are_believed_only_behind_each_other() {
+        // Block 2 was zeroed, and the last byte of block 1.
+        let judged = judge([8215, 4096, 0].into_iter(), BOUNDS);
+        assert_eq!(judged.faults.len(), 3);
+        let judged = judge([23, 23 + 4104, 0].into_iter(), BOUNDS);
+        assert_eq!(judged.faults.keys().copied().collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::images::{self, Image, Volume};
 use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::volumes::{self, Reading};
 use crate::{Error, Exit};
 use copy::Now;
 use hash::{Hasher, hex};
@@ -55,17 +57,8 @@ pub struct Arguments {
     /// Seconds after which it is written down how far the export is.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     checkpoint: u64,
-    /// How to read the disk.
     #[command(flatten)]
     reading: Reading,
-}
-
-/// How a wrecked disk is searched for volumes.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Reading {
-    /// The group to take it from, if several have it: name or id.
-    #[arg(long, value_name = "NAME")]
-    pub group: Option<String>,
 }
 
 /// Which disk of several.
@@ -150,7 +143,7 @@ fn exit_of(report: &Report) -> Exit {
 }
 
 fn all(arguments: &Arguments, source: &Source, form: Output) -> Result<Exit, Error> {
-    let volumes = images::search(&arguments.path, source, &arguments.reading)?;
+    let volumes = volumes::search(&arguments.path, source, &arguments.reading)?;
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     for (n, volume) in volumes.iter().enumerate() {
@@ -210,7 +203,7 @@ pub(crate) fn find(
         let vdi = own.vdi().map(str::to_owned);
         return Ok((vdi, images::open_path(path, source)?));
     }
-    let volumes = images::search(path, source, reading)?;
+    let volumes = volumes::search(path, source, reading)?;
     let (wanted, matches): (&str, Vec<usize>) = match (&what.vdi, &what.volume) {
         (Some(vdi), _) => {
             let found = |prefer: &dyn Fn(&Volume) -> bool| {
@@ -298,9 +291,9 @@ fn export(
     state.save(file).map_err(writing)?;
     let (start, before) = (state.done_bytes, state.data_bytes);
     let mut last = Instant::now();
-    let mut progress = Progress::new(disk.size());
+    let mut progress = Progress::new("exporting", disk.size());
     let mut watch = |now: Now<'_>| -> io::Result<()> {
-        progress.tell(now.done);
+        progress.at(now.done);
         if last.elapsed() < Duration::from_secs(arguments.checkpoint) {
             return Ok(());
         }
@@ -320,6 +313,7 @@ fn export(
             output::note("the same command goes on from here when the reason is gone");
             writing(stopped.0)
         })?;
+    progress.end();
     drop(target);
     State::remove(file);
     let mut damaged: Vec<Damage> = copied.bad.iter().map(Damage::from).collect();
@@ -420,28 +414,6 @@ fn timestamp() -> u32 {
         .map_or(0, |since| since.as_secs());
     let epoch = u64::try_from(disk_format::vhd::EPOCH_UNIX_S).unwrap_or(0);
     u32::try_from(unix.saturating_sub(epoch)).unwrap_or(0)
-}
-
-/// Says how far it is, once a second, if somebody looks.
-struct Progress {
-    size: u64,
-    last: Instant,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(size: u64) -> Self {
-        use std::io::IsTerminal as _;
-        Self { size, last: Instant::now(), shown: io::stderr().is_terminal() }
-    }
-
-    fn tell(&mut self, done: u64) {
-        if self.shown && self.last.elapsed() >= Duration::from_secs(1) {
-            self.last = Instant::now();
-            let part = u128::from(done) * 100 / u128::from(self.size.max(1));
-            output::note(&format!("{part} % of {} bytes", self.size));
-        }
-    }
 }
 
 fn text(report: &Report) -> String {

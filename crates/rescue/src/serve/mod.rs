@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use disk_format::source::{FileSource, Source};
 use serde::Serialize;
 
-use crate::export::{self, Reading, What};
+use crate::export::{self, What};
 use crate::output::{self, Output};
+use crate::volumes::Reading;
 use crate::{Error, Exit};
 
 /// Clients at a time; each may hold a read of [`protocol::MAX_READ`] in memory.

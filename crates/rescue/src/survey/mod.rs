@@ -135,6 +135,7 @@ impl Survey {
                 name: v.name.clone(),
                 place: v.group.map_or("carved".into(), |g| self.groups[g].group.uuid.clone()),
                 source: Arc::clone(&v.source),
+                doubt: crate::volumes::doubt(v.group.map(|g| &self.groups[g]), &v.name, &v.source),
             })
             .collect()
     }

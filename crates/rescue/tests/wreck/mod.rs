@@ -1,5 +1,9 @@
 //! Writes what a XenServer host would have left, from a few numbers, with content that can be computed again.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod disk;
+
 use std::collections::BTreeMap;
 
 use disk_format::vhd::{ABSENT, BLOCK_BYTES, Footer, Header, Id, Kind, Locator, SECTOR};
@@ -62,6 +66,14 @@ impl Vhd {
 
     pub(crate) fn has(&self, sector: u64) -> bool {
         self.written.iter().any(|(first, count)| (*first..first + count).contains(&sector))
+    }
+
+    /// Bytes of its metadata at the start: footer, header, table, batmap and names.
+    pub(crate) fn head_bytes(&self) -> u64 {
+        let blocks = self.size.div_ceil(u64::from(BLOCK_BYTES));
+        let batmap_at = (1536 + 4 * blocks).next_multiple_of(SECTOR);
+        let names = if self.parent.is_some() { 3 * SECTOR } else { 0 };
+        batmap_at + SECTOR + blocks.div_ceil(8).next_multiple_of(SECTOR) + names
     }
 
     fn footer(&self) -> Footer {
