@@ -69,7 +69,34 @@ fn temporary_beside(path: &Path) -> Result<PathBuf> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     // Process ids repeat in containers that share a directory, so the boot clock is part of the name.
     let moment = crate::boot::since_boot().as_nanos();
-    Ok(parent(path)?.join(format!(".tmp-{}-{moment}-{number}", std::process::id())))
+    Ok(parent(path)?.join(format!("{TEMPORARY}{}-{moment}-{number}", std::process::id())))
+}
+
+/// What the names of files begin with that a durable write has not finished.
+const TEMPORARY: &str = ".tmp-";
+
+/// Removes the unfinished files of durable writes in a directory that are older than `age`: their writers were cut off. The
+/// age is by the files' own clock and must be far longer than any write takes, since another host may be at one. How many.
+pub fn remove_unfinished(directory: &Path, age: std::time::Duration) -> Result<usize> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(Error::io("list", directory)(error)),
+    };
+    let mut removed = 0;
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age));
+        if is_ours && is_old {
+            match std::fs::remove_file(entry.path()) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("remove", &entry.path())(error)),
+            }
+        }
+    }
+    Ok(removed)
 }
 
 /// Writes a file that only its owner may read; not flushed, not atomic.
@@ -239,7 +266,30 @@ impl FileLock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Found by a hundred returns of a coordinator whose power was cut in the middle of a note.
+    #[test]
+    fn unfinished_writes_go_when_they_are_old_and_nothing_else_does() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let make = |name: &str, age: Duration| {
+            let file = File::create(directory.path().join(name)).expect("a file");
+            let now = file.metadata().and_then(|m| m.modified()).expect("a time");
+            file.set_modified(now - age).expect("the time can be set");
+        };
+        let (hour, age) = (Duration::from_secs(3600), Duration::from_secs(600));
+        for (name, old) in [(".tmp-1-2-3", hour), (".tmp-4-5-6", Duration::ZERO), ("x.json", hour)]
+        {
+            make(name, old);
+        }
+        assert_eq!(remove_unfinished(directory.path(), age).expect("removed"), 1);
+        assert!(!directory.path().join(".tmp-1-2-3").exists());
+        assert!(directory.path().join(".tmp-4-5-6").exists());
+        assert!(directory.path().join("x.json").exists());
+        assert_eq!(remove_unfinished(&directory.path().join("absent"), age).expect("fine"), 0);
+    }
 
     #[test]
     fn a_durable_write_replaces_the_old_content_and_leaves_no_other_file() {

@@ -18,6 +18,8 @@ use crate::lab::root_session;
 
 /// Longest scan of one repository.
 const SCAN: Duration = Duration::from_secs(60);
+/// An unfinished note is left alone for 10 minutes by the product, and goes with the next cleaning.
+const UNFINISHED_AGE: Duration = Duration::from_secs(660);
 /// Bytes of a qcow2 file in which the name of what it lies on is found.
 const HEAD: usize = 64 << 10;
 
@@ -115,6 +117,9 @@ fn unaccounted(
         found.wrong.push(format!("a half-made file was left: {name}"));
     }
     for name in names(&hidden.join("volumes"))? {
+        if is_unfinished(&hidden.join("volumes").join(&name)) {
+            continue;
+        }
         if !there.contains(&volume_of(&name)) {
             found.wrong.push(format!("a note about no volume was left: {name}"));
         }
@@ -126,6 +131,14 @@ fn unaccounted(
         }
     }
     Ok(found)
+}
+
+/// A note that its writer was cut off at, in the time that it may still be written in.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    let is_young = modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since < UNFINISHED_AGE));
+    name.starts_with(".tmp-") && is_young
 }
 
 fn names(directory: &Path) -> anyhow::Result<Vec<String>> {
@@ -197,7 +210,16 @@ mod tests {
         assert_eq!(look(&["disk"], &[]).len(), 1, "a definition without a VM");
         std::fs::write(hidden.join("tmp/x.copy"), "").expect("a file");
         std::fs::write(hidden.join("volumes/gone.json"), "{}").expect("a file");
-        assert_eq!(look(&["disk"], &["web"]).len(), 2);
+        let unfinished = hidden.join("volumes/.tmp-1-2-3");
+        std::fs::write(&unfinished, "").expect("a file");
+        assert_eq!(look(&["disk"], &["web"]).len(), 2, "a note that is written just now is none");
+        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        File::options()
+            .write(true)
+            .open(&unfinished)
+            .and_then(|f| f.set_modified(long_ago))
+            .expect("set");
+        assert_eq!(look(&["disk"], &["web"]).len(), 3);
         std::fs::remove_dir_all(&dir).expect("removed");
     }
 }

@@ -18,6 +18,9 @@ use crate::image_lock::{self, Use};
 
 /// How long a base image must have been left alone on a file server; twice the longest time NFS clients keep a listing.
 const REMOTE_AGE: Duration = Duration::from_secs(120);
+/// How old a note must be that its writer did not finish: far longer than a write takes, also on storage that was gone for a
+/// while.
+const UNFINISHED_AGE: Duration = Duration::from_secs(600);
 
 impl Work {
     pub(super) fn collect(&self) -> Result<Collected> {
@@ -94,7 +97,12 @@ impl Work {
     }
 
     fn collect_temporaries(&self) -> Result<()> {
-        let directory = self.repository.hidden().join("tmp");
+        let hidden = self.repository.hidden();
+        for directory in [hidden.join("volumes"), hidden.join("documents"), hidden.clone()] {
+            let path = directory.display().to_string();
+            host::fs::remove_unfinished(&directory, UNFINISHED_AGE).map_err(host_at(path))?;
+        }
+        let directory = hidden.join("tmp");
         let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(()) };
         for entry in entries.filter_map(std::result::Result::ok) {
             let name = entry.file_name().to_string_lossy().into_owned();
