@@ -13,8 +13,9 @@ use disk_format::guest::{self, Firmware, Guest, Scheme, System};
 use disk_format::source::{FileSource, ReadAt, Source};
 use serde::Serialize;
 
-use crate::export::{Reading, What};
+use crate::export::What;
 use crate::output::{self, Output};
+use crate::volumes::{self, Reading};
 use crate::{Error, Exit, images};
 
 /// Arguments of the command.
@@ -91,7 +92,7 @@ fn disks(
         let name = what.volume.clone().or_else(|| vdi.clone()).unwrap_or_default();
         return Ok(vec![(name, vdi, Content::of(image.disk))]);
     }
-    let volumes = match images::search(path, source, &arguments.reading) {
+    let volumes = match volumes::search(path, source, &arguments.reading) {
         Ok(volumes) => volumes,
         // No repository: then it is a machine's own disk.
         Err(Error::NotFound(_)) => return Ok(vec![(file(), None, Arc::clone(source))]),
