@@ -24,8 +24,6 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest copy of the data.
 const COPY_LIMIT: Duration = Duration::from_secs(300);
-/// How long it may take to end.
-const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Everything this host has.
 #[derive(Debug)]
@@ -112,7 +110,8 @@ async fn of_member(
         .spawn(Stream::Null, Stream::File(log))
         .context("a private etcd to read this host's data")?;
     let read = read(config, own, &setup.client_url(), expected).await;
-    let ended = tokio::task::spawn_blocking(move || running.terminate(STOP_GRACE)).await;
+    // What it wrote goes with it: there is nothing to end in order.
+    let ended = tokio::task::spawn_blocking(move || running.kill()).await;
     if !matches!(ended, Ok(Ok(_))) {
         tracing::warn!(?ended, "the private etcd did not end as it should");
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan.json ─> claim on every shared repository ─> host.json: the new epoch ─> whoever answers has heard of it ─>
-//!   database process stopped, its data moved aside ─> what this host has is read ─> a new cluster of this host alone, filled ─> host.json: the new cluster ─> restart
+//!   database process stopped, its data moved aside ─> a new cluster of this host alone, while what this host has is read ─> filled ─> host.json: the new cluster ─> restart
 //! ```
 //! Each step may be repeated, and a daemon that starts with a plan goes on with it. Until `host.json` has the new epoch
 //! the plan can be given up (the pool has come back); from then on it is completed, however often it is interrupted. The
@@ -239,10 +239,11 @@ async fn complete(daemon: &Arc<Daemon>, plan: &Plan) -> anyhow::Result<()> {
             host::fs::sync_directory(&config.etcd_dir())?;
         }
         reached("recover: data aside");
-        let export = export(config, &identity, &data, daemon.store().view()).await?;
-        reached("recover: read");
+        // The new process starts while the old data are read: it is empty and nobody's until it is filled.
         voter_unit::found(config, identity.host, identity.pool)?;
         reached("recover: founding");
+        let export = export(config, &identity, &data, daemon.store().view()).await?;
+        reached("recover: read");
         let url = config.etcd_client_url();
         identity.home = Home::Etcd { endpoints: vec![url.clone()], cluster_id: None };
         let (target, founder) = answering(daemon, &identity, plan).await?;

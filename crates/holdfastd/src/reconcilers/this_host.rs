@@ -226,6 +226,15 @@ async fn plug(daemon: &Arc<Daemon>, view: &View, tried: &mut BTreeSet<Uuid>) {
     }
 }
 
+/// Where a voter stands among those that a host asks: its own first, the others in an order that is the host's own. In a
+/// large pool most hosts have no vote, and they must not all sit on the same voter. An order by a hash of both moves
+/// nobody but those who sat on a voter that goes.
+fn preference(host: Uuid, own: &str, url: &str) -> (bool, [u8; 32]) {
+    use sha2::{Digest as _, Sha256};
+    let both = Sha256::new().chain_update(host.as_bytes()).chain_update(url);
+    (url != own, both.finalize().into())
+}
+
 /// Follows the voters: the clients, `host.json`.
 async fn endpoints(daemon: &Arc<Daemon>, etcd: &pooldb::EtcdDb, view: &View) {
     let own = daemon.config().etcd_client_url();
@@ -238,10 +247,8 @@ async fn endpoints(daemon: &Arc<Daemon>, etcd: &pooldb::EtcdDb, view: &View) {
     if urls.is_empty() {
         return;
     }
-    urls.sort_by_key(|url| (*url != own, url.clone()));
-    let present = etcd.endpoint_urls();
-    let same = present.iter().collect::<BTreeSet<_>>() == urls.iter().collect();
-    if !same {
+    urls.sort_by_cached_key(|url| preference(daemon.host(), &own, url));
+    if etcd.endpoint_urls() != urls {
         tracing::info!(?urls, "the pool's voters");
         if let Err(error) = etcd.set_endpoints(&urls).await {
             tracing::warn!(%error, "the database's endpoints could not be changed");
@@ -298,5 +305,34 @@ async fn lease(daemon: &Arc<Daemon>, told: &mut Option<LeaseConfig>) {
     match daemon.had().lease_configure(&wanted).await {
         Ok(()) => *told = Some(wanted),
         Err(error) => tracing::warn!(%error, "holdfast-had was not told of its lease yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_without_a_vote_spread_over_the_voters_and_a_voter_asks_itself() {
+        let url = |n: usize| format!("https://10.0.0.{n}:2379");
+        let voters: Vec<String> = (1..=7).map(url).collect();
+        let mut sitting = std::collections::BTreeMap::<String, usize>::new();
+        for n in 1..=64 {
+            let mut order = voters.clone();
+            order
+                .sort_by_cached_key(|v| preference(Uuid::from_u128(n), "https://10.0.9.9:2379", v));
+            let first = order.first().cloned().unwrap_or_default();
+            // Who sits elsewhere stays when a voter goes.
+            let gone = order.iter().filter(|v| **v != url(1)).collect::<Vec<_>>();
+            let mut left: Vec<String> = voters.iter().filter(|v| **v != url(1)).cloned().collect();
+            left.sort_by_cached_key(|v| preference(Uuid::from_u128(n), "", v));
+            assert_eq!(left.iter().collect::<Vec<_>>(), gone);
+            *sitting.entry(first).or_default() += 1;
+        }
+        assert_eq!(sitting.len(), 7, "{sitting:?}");
+        assert!(sitting.values().all(|n| *n <= 2 * 64 / 7), "{sitting:?}");
+        let mut order = voters.clone();
+        order.sort_by_cached_key(|v| preference(Uuid::from_u128(5), &url(4), v));
+        assert_eq!(order.first(), Some(&url(4)));
     }
 }
