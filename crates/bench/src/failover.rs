@@ -27,9 +27,9 @@ pub(crate) const METRICS: [&str; 3] = [
     "coordinator-again-typical-s",
     "coordinator-again-worst-s",
 ];
-const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
-/// Cuts of the host with etcd's leader.
-const LEADER_CUTS: usize = 5;
+pub(crate) const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
+/// Cuts of the host with etcd's leader, unless another number is asked for.
+const LEADER_CUTS: usize = 20;
 /// Cuts of the coordinator's host, as many again with etcd's leader on it.
 const ROLE_CUTS: usize = 3;
 /// B_coord, typical and worst: the coordinator's role is regained within this time.
@@ -48,14 +48,15 @@ const AFTER_S: f64 = 1.0;
 const BODY: usize = 2048;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
+    let cuts = report.rounds.unwrap_or(LEADER_CUTS);
     let lab = Lab::up("failover", HOSTS.len(), &[])?;
     settle(&lab)?;
     let (mut api, mut etcd) = (Vec::new(), Vec::new());
     for tries in 0.. {
-        if api.len() == LEADER_CUTS {
+        if api.len() == cuts {
             break;
         }
-        anyhow::ensure!(tries < 2 * LEADER_CUTS, "the leader kept moving away before the cut");
+        anyhow::ensure!(tries < 2 * cuts, "the leader kept moving away before the cut");
         let leader = leader(&lab)?;
         let answer = cut(&lab, &leader)?;
         // The pool moves the leader off the coordinator's host: such a cut may come too late.
@@ -71,7 +72,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
         peer: "etcd-put",
         peers: median(&mut etcd),
         limit: 1.5,
-        n: LEADER_CUTS,
+        n: cuts,
     });
     let (mut role, mut with_leader) = (Vec::new(), Vec::new());
     for n in 0..2 * ROLE_CUTS {
@@ -130,7 +131,12 @@ fn master(lab: &Lab) -> anyhow::Result<String> {
 
 /// Waits until all three members vote again.
 fn settle(lab: &Lab) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    whole(lab, Duration::from_secs(60))
+}
+
+/// The same with another limit.
+pub(crate) fn whole(lab: &Lab, limit: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + limit;
     loop {
         let up = lab.status()?["hosts"]
             .as_array()
@@ -138,7 +144,11 @@ fn settle(lab: &Lab) -> anyhow::Result<()> {
         if up && HOSTS.iter().all(|h| lab.worker(h, "failover", &["healthy"]).is_ok()) {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < deadline, "the pool was not whole again within 60 s");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the pool was not whole again within {} s",
+            limit.as_secs()
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -5,12 +5,14 @@
 //! worker NAME`), which prints one JSON object.
 
 mod clock;
+mod emergency;
 mod failover;
 mod idle;
 mod lab;
 mod listing;
 mod records;
 mod report;
+mod scale;
 mod soak;
 mod start;
 mod write;
@@ -35,6 +37,9 @@ enum Verb {
         /// `json` prints one JSON document instead of lines.
         #[arg(long)]
         output: Option<String>,
+        /// Rounds of what is repeated: power cuts, recoveries, takeovers. Each measurement has its own number otherwise.
+        #[arg(short)]
+        n: Option<usize>,
     },
     /// Kills processes, or breaks and heals hosts, at random under load, and judges what is left.
     Soak(soak::Arguments),
@@ -55,19 +60,22 @@ struct Measurement {
     run: fn(&mut Report) -> anyhow::Result<()>,
 }
 
-const ALL: [Measurement; 6] = [
+const ALL: [Measurement; 8] = [
     Measurement { name: "records", metrics: &records::METRICS, run: records::run },
     Measurement { name: "listing", metrics: &[listing::METRIC], run: listing::run },
     Measurement { name: "idle", metrics: &[idle::METRIC], run: idle::run },
     Measurement { name: "write", metrics: &[write::METRIC], run: write::run },
     Measurement { name: "start", metrics: &[start::METRIC], run: start::run },
     Measurement { name: "failover", metrics: &failover::METRICS, run: failover::run },
+    Measurement { name: "failover-emergency", metrics: &[emergency::METRIC], run: emergency::run },
+    Measurement { name: "scale", metrics: &scale::METRICS, run: scale::run },
 ];
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
-        Verb::Run { name, output } => {
-            let mut report = Report::new(output.as_deref() == Some("json"));
+        Verb::Run { name, output, n } => {
+            anyhow::ensure!(n != Some(0), "at least one round");
+            let mut report = Report::new(output.as_deref() == Some("json"), n);
             let wanted =
                 |m: &&Measurement| name.as_deref().is_none_or(|part| m.name.contains(part));
             anyhow::ensure!(ALL.iter().any(|m| wanted(&m)), "no measurement of that name");
@@ -85,8 +93,10 @@ fn main() -> anyhow::Result<()> {
                 "listing" => listing::worker(&arguments)?,
                 "write" => write::worker()?,
                 "start" => start::worker()?,
+                "emergency" => emergency::worker(&arguments)?,
                 "failover" => failover::worker(&arguments)?,
                 "idle" => idle::worker()?,
+                "scale" => scale::worker(&arguments)?,
                 "soak" => soak::worker(&arguments)?,
                 _ => anyhow::bail!("no worker {name}"),
             };

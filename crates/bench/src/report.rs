@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(crate) struct Report {
     json: bool,
+    /// Rounds that were asked for, if any were.
+    pub(crate) rounds: Option<usize>,
     lines: Vec<Value>,
     short: usize,
     said: Vec<String>,
@@ -29,8 +31,8 @@ pub(crate) fn print(line: &str) {
 }
 
 impl Report {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json, lines: Vec::new(), short: 0, said: Vec::new() }
+    pub(crate) fn new(json: bool, rounds: Option<usize>) -> Self {
+        Self { json, rounds, lines: Vec::new(), short: 0, said: Vec::new() }
     }
 
     /// Ours divided by the peer's must not be above the limit.

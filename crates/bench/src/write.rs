@@ -35,7 +35,14 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
 
 /// A client of the host's own etcd, with the host's certificate.
 pub(crate) async fn bare_etcd(endpoints: &[String]) -> anyhow::Result<etcd_client::Client> {
-    let dir = std::path::Path::new("/var/lib/holdfast/tls");
+    bare_etcd_of(std::path::Path::new("/var/lib/holdfast/tls"), endpoints).await
+}
+
+/// The same with the certificate in that directory.
+pub(crate) async fn bare_etcd_of(
+    dir: &std::path::Path,
+    endpoints: &[String],
+) -> anyhow::Result<etcd_client::Client> {
     let read = |name: &str| std::fs::read(dir.join(name)).with_context(|| name.to_owned());
     let tls = TlsOptions::new()
         .ca_certificate(Certificate::from_pem(read("ca.pem")?))

@@ -49,3 +49,33 @@ fn a_pool_comes_through_a_dozen_kills() {
         assert!(summary["looked_at"][what].as_u64() >= Some(4), "{summary}");
     }
 }
+
+/// Twelve daemons in one pool of seven voters, all on this machine: an idle pool commits nothing, hosts without a vote
+/// spread over the voters, following costs no more than the changes do, and a killed coordinator is replaced.
+#[test]
+fn a_pool_of_twelve_is_quiet_spread_out_and_finds_another_coordinator() {
+    if let Some(missing) = missing() {
+        let text = format!("not proved here: {missing}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        return;
+    }
+    let dir = std::env::temp_dir().join(format!("holdfast-t{}-scale", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory of the test");
+    let done = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(env!("CARGO_BIN_EXE_holdfast-bench"))
+        .args(["worker", "scale", "--", "12", "1"])
+        .arg(&dir)
+        .arg("brief")
+        .output()
+        .expect("unshare is part of util-linux");
+    let text = String::from_utf8_lossy(&done.stdout);
+    let seen: Json = serde_json::from_str(text.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&done.stderr)));
+    let number = |name: &str| seen[name].as_f64().unwrap_or_else(|| panic!("{name}: {seen}"));
+    assert!(number("idle_commits") <= 1.0, "{seen}");
+    assert!(number("crowd") <= 2.5 * number("crowd_mean"), "{seen}");
+    assert!(number("load_watch") <= 2.0 * number("load_tap"), "{seen}");
+    assert!(number("commits") > 0.0 && number("takeover") > 0.0, "{seen}");
+    std::fs::remove_dir_all(&dir).expect("the directory goes");
+}

@@ -54,6 +54,9 @@ pub(crate) struct BenchArguments {
     /// `json` prints one JSON document.
     #[arg(long)]
     output: Option<String>,
+    /// Rounds of what is repeated: power cuts, recoveries, takeovers.
+    #[arg(short)]
+    n: Option<usize>,
 }
 
 /// Entry of `cargo xtask bench`: builds everything for release and measures.
@@ -62,6 +65,9 @@ pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<(
     bench.arg("run").args(&arguments.name);
     if let Some(output) = &arguments.output {
         bench.args(["--output", output]);
+    }
+    if let Some(n) = arguments.n {
+        bench.args(["-n", &n.to_string()]);
     }
     Err(bench.exec()).context("running the measurements")
 }
