@@ -26,7 +26,8 @@ const BATCH: usize = 4;
 /// Longest wait for one host to answer or to join, and for the pool to be whole.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// A busy machine loses majorities while hosts join: a join is tried this often.
-const JOIN_TRIES: usize = 5;
+const JOIN_TRIES: usize = 60;
+const JOIN_AGAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What a host runs.
@@ -252,7 +253,10 @@ impl SimPool {
             for tries in 1.. {
                 match host.join(&address).await {
                     Ok(()) => break,
-                    Err(_) if tries < JOIN_TRIES => pool.repeated += 1,
+                    Err(_) if tries < JOIN_TRIES => {
+                        pool.repeated += 1;
+                        tokio::time::sleep(JOIN_AGAIN).await;
+                    }
                     Err(error) => {
                         return Err(error.context(format!("joining {}", host.dir.display())));
                     }
