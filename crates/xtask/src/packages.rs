@@ -134,6 +134,7 @@ const PACKAGES: &[Package] = &[
         &["/usr/lib/syslinux/mbr/mbr.bin", "/usr/lib/SYSLINUX/mbr.bin"],
         "the test guest's boot record",
     ),
+    program("gdisk", "sgdisk", "judges the partition tables that rescue writes"),
     program("mtools", "mcopy", "fills the test guest's disk without root"),
     program("xz-utils", "xz", "unpacks compressed drivers for the test guest"),
 ];

@@ -76,6 +76,8 @@ pub struct Found {
     pub label: Option<(u64, label::Label)>,
     /// Its areas.
     pub areas: Vec<Area>,
+    /// A text of its group that lies in none of the areas.
+    pub loose: Option<Generation>,
     /// Votes of volumes' contents for the start, if neither label nor area told it, and whose start that is.
     pub voted: Option<(usize, String)>,
 }
@@ -89,7 +91,8 @@ impl Found {
 
     /// The newest text that can be believed: checked ones before others, then by seqno.
     fn best(&self) -> Option<&Generation> {
-        let whole = self.areas.iter().flat_map(|a| &a.generations).filter(|g| g.group.is_some());
+        let whole = self.areas.iter().flat_map(|a| &a.generations).chain(&self.loose);
+        let whole = whole.filter(|g| g.group.is_some());
         whole.max_by_key(|g| (g.trust == Trust::Checked, g.seqno, g.trust))
     }
 }
@@ -175,7 +178,7 @@ pub fn find(disk: &Source, hits: &Hits) -> (Vec<Instance>, Vec<Found>) {
 /// Physical volumes whose start a label or an area's header tells.
 fn anchored(disk: &Source, hits: &Hits) -> Vec<Found> {
     let mut by_start: BTreeMap<u64, Found> = BTreeMap::new();
-    let empty = |start| Found { start, label: None, areas: Vec::new(), voted: None };
+    let empty = |start| Found { start, label: None, areas: Vec::new(), loose: None, voted: None };
     for at in hits.of(Mark::LvmLabel) {
         let Ok(bytes) = read_vec(disk, *at, 512) else { continue };
         let Some(label) = label::parse(&bytes) else { continue };
@@ -360,18 +363,16 @@ fn by_votes(disk: &Source, hits: &Hits, orphans: &[Generation], known: &[Found])
             let area = generation.at.saturating_sub(start);
             let inside = (512..pv.extents_start).contains(&area);
             // Without an area's header its usual place and the whole room before the extents are taken.
-            let areas = if inside {
-                vec![Area {
-                    start: 4096,
-                    size: pv.extents_start.saturating_sub(4096),
-                    header: None,
-                    generations: vec![generation.clone()],
-                }]
-            } else {
-                Vec::new()
+            let front = Area {
+                start: 4096,
+                size: pv.extents_start.saturating_sub(4096),
+                header: None,
+                generations: if inside { vec![generation.clone()] } else { Vec::new() },
             };
+            let areas = vec![front];
+            let loose = (!inside).then(|| generation.clone());
             let voted = Some((votes, pv.name.clone()));
-            found.push(Found { start, label: None, areas, voted });
+            found.push(Found { start, label: None, areas, loose, voted });
         }
     }
     found
