@@ -12,6 +12,7 @@ mod lab;
 mod listing;
 mod records;
 mod report;
+mod salvage;
 mod scale;
 mod soak;
 mod start;
@@ -60,7 +61,7 @@ struct Measurement {
     run: fn(&mut Report) -> anyhow::Result<()>,
 }
 
-const ALL: [Measurement; 8] = [
+const ALL: [Measurement; 9] = [
     Measurement { name: "records", metrics: &records::METRICS, run: records::run },
     Measurement { name: "listing", metrics: &[listing::METRIC], run: listing::run },
     Measurement { name: "idle", metrics: &[idle::METRIC], run: idle::run },
@@ -69,6 +70,7 @@ const ALL: [Measurement; 8] = [
     Measurement { name: "failover", metrics: &failover::METRICS, run: failover::run },
     Measurement { name: "failover-emergency", metrics: &[emergency::METRIC], run: emergency::run },
     Measurement { name: "scale", metrics: &scale::METRICS, run: scale::run },
+    Measurement { name: "salvage", metrics: &salvage::METRICS, run: salvage::run },
 ];
 
 fn main() -> anyhow::Result<()> {

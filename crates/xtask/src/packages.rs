@@ -136,6 +136,7 @@ const PACKAGES: &[Package] = &[
     ),
     program("gdisk", "sgdisk", "judges the partition tables that rescue writes"),
     program("mtools", "mcopy", "fills the test guest's disk without root"),
+    program("testdisk", "testdisk", "its deep search is what salvage is measured against"),
     program("xz-utils", "xz", "unpacks compressed drivers for the test guest"),
 ];
 

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use clap::Parser;
 
 use crate::packages::{ensure_present, say};
+use crate::tools;
 
 /// Arguments of `cargo xtask lab`.
 #[derive(Debug, clap::Args)]
@@ -33,9 +35,14 @@ pub(crate) fn build(root: &Path, release: bool) -> anyhow::Result<PathBuf> {
     }
     let status = cargo.status().context("starting cargo")?;
     ensure!(status.success(), "the build failed");
+    Ok(directory(root, release))
+}
+
+/// Where built programs are.
+fn directory(root: &Path, release: bool) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join(if release { "release" } else { "debug" }))
+    target.join(if release { "release" } else { "debug" })
 }
 
 /// Entry of `cargo xtask lab`.
@@ -61,7 +68,16 @@ pub(crate) struct BenchArguments {
 
 /// Entry of `cargo xtask bench`: builds everything for release and measures.
 pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<()> {
-    let mut bench = measuring(root, true)?;
+    // Salvage needs no pool, and is measured without building one.
+    let alone = arguments.name.as_deref() == Some("salvage");
+    if "salvage".contains(arguments.name.as_deref().unwrap_or_default()) {
+        tools::run(
+            root,
+            "cargo",
+            ["build", "--release", "--package", "holdfast-rescue", "--bins", "--example", "wreck"],
+        )?;
+    }
+    let mut bench = measuring(root, true, !alone)?;
     bench.arg("run").args(&arguments.name);
     if let Some(output) = &arguments.output {
         bench.args(["--output", output]);
@@ -82,16 +98,46 @@ pub(crate) struct SoakArguments {
 
 /// Entry of `cargo xtask soak`: breaks a pool under load and judges what is left.
 pub(crate) fn soak(arguments: &SoakArguments, root: &Path) -> anyhow::Result<()> {
-    let mut soak = measuring(root, false)?;
+    if arguments.arguments.iter().any(|a| a == "--salvage" || a.starts_with("--salvage=")) {
+        return salvage_campaign(&arguments.arguments, root);
+    }
+    let mut soak = measuring(root, false, true)?;
     crate::guest::build(root, false)?;
     soak.arg("soak").args(&arguments.arguments);
     Err(soak.exec()).context("running the soak")
 }
 
-/// The program that measures and wears, built together with the product's.
-fn measuring(root: &Path, release: bool) -> anyhow::Result<Command> {
+/// Options of `cargo xtask soak --salvage`.
+#[derive(Debug, Parser)]
+struct SalvageArguments {
+    /// How many disks to damage.
+    #[arg(long)]
+    salvage: u64,
+    /// The first seed; each disk has the next one.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Damages disks and judges what is brought back: the test of `holdfast-rescue` with more seeds.
+fn salvage_campaign(arguments: &[String], root: &Path) -> anyhow::Result<()> {
+    let arguments = std::iter::once("soak").chain(arguments.iter().map(String::as_str));
+    let options = SalvageArguments::try_parse_from(arguments)?;
+    let status = tools::command("cargo")
+        .current_dir(root)
+        .args(["test", "--release", "--package", "holdfast-rescue", "--test", "damage"])
+        .args(["--", "--nocapture"])
+        .env("HOLDFAST_SALVAGE_SEEDS", options.salvage.to_string())
+        .env("HOLDFAST_SALVAGE_SEED", options.seed.to_string())
+        .status()
+        .context("starting cargo")?;
+    ensure!(status.success(), "the campaign found something: its seed is printed above");
+    Ok(())
+}
+
+/// The program that measures and wears, built together with the product's if it needs them.
+fn measuring(root: &Path, release: bool, product: bool) -> anyhow::Result<Command> {
     ensure_present(false)?;
-    let programs = build(root, release)?;
+    let programs = if product { build(root, release)? } else { directory(root, release) };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args(["build", "--bin", "holdfast-bench"]);
     if release {
