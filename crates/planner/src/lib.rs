@@ -14,6 +14,7 @@
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
 //! * [`restore`]: what a restored database means on other hardware, and what of it can be used.
+//! * [`sr_repair`]: which attachments of a repository are missing, and what is put there.
 
 pub mod adoption;
 pub mod device_ops;
@@ -27,6 +28,7 @@ pub mod readiness;
 pub mod recovery;
 pub mod refusal;
 pub mod restore;
+pub mod sr_repair;
 pub mod vm_ops;
 
 pub use refusal::Refusal;

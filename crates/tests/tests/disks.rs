@@ -285,3 +285,49 @@ fn a_vm_comes_back_whole_from_its_repository_when_the_database_is_gone() {
     lab.said("h1", &["vm-param-set", &own, "HVM-boot-params:firmware=bios"]);
     lab.said("h1", &["vm-start", &own]);
 }
+
+/// A host lost its attachment, and another one lacks the path to the storage: one command repairs the first and says what
+/// the second needs; when the path is back, the same command repairs that, too.
+///
+/// proves: S1-32 (lab)
+#[test]
+fn a_repository_is_repaired_on_every_host_that_has_a_path_to_it() {
+    let lab = PoolLab::up(3);
+    let sr = lab.said("h1", &["sr-list", "name-label=shared", "--minimal"]);
+    let (uuid, of_sr) = (format!("uuid={sr}"), format!("sr-uuid={sr}"));
+    let host =
+        |name: &str| lab.said("h1", &["host-list", &format!("name-label={name}"), "--minimal"]);
+    let hosts = ["h2", "h3"].map(|name| (name, host(name)));
+    for (name, host) in &hosts {
+        let pbd = lab.said("h1", &["pbd-list", &of_sr, &format!("host-uuid={host}"), "--minimal"]);
+        let pbd = format!("uuid={pbd}");
+        lab.said(name, &["pbd-unplug", &pbd]);
+        lab.said("h1", &["pbd-destroy", &pbd]);
+    }
+    // Another directory lies over the storage of the third host.
+    let hide = "mkdir -p /var/tmp/empty && mount --bind /var/tmp/empty /srv/shared";
+    lab.run(&["exec", "h3", "--", "sh", "-c", hide]);
+
+    let plan = lab.said("h2", &["sr-repair", &uuid, "dry-run=true"]);
+    assert!(plan.contains("plugged  host 'h1'"), "{plan}");
+    assert!(plan.contains("repair   host 'h2'") && plan.contains("repair   host 'h3'"), "{plan}");
+    assert!(plan.contains("location=/srv/shared"), "{plan}");
+    assert_eq!(lab.said("h1", &["pbd-list", &of_sr, "--minimal"]).split(',').count(), 1);
+
+    let done = lab.xe("h2", &["sr-repair", &uuid]);
+    assert_eq!(done.status.code(), Some(6), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("repaired host 'h2'"), "{}", done.stdout);
+    let failed = done.stdout.lines().find(|l| l.starts_with("failed")).expect("h3 failed");
+    assert!(failed.contains("host 'h3'") && failed.contains("/srv/shared"), "{failed}");
+    let attached = |host: &str| {
+        let of_host = format!("host-uuid={host}");
+        lab.said("h1", &["pbd-list", &of_sr, &of_host, "params=currently-attached", "--minimal"])
+    };
+    assert_eq!(attached(&hosts[0].1), "true");
+    assert_eq!(attached(&hosts[1].1), "false");
+
+    lab.run(&["exec", "h3", "--", "umount", "/srv/shared"]);
+    let done = lab.said("h1", &["sr-repair", &uuid]);
+    assert!(done.contains("repaired host 'h3'"), "{done}");
+    assert_eq!(attached(&hosts[1].1), "true");
+}

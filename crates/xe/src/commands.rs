@@ -14,6 +14,7 @@ mod members;
 mod migrate;
 mod select;
 mod snapshot;
+mod sr_repair;
 mod storage;
 mod truth;
 mod vm;
@@ -38,6 +39,7 @@ const FUNCTIONS: &[&[(&str, Run)]] = &[
     members::COMMANDS,
     migrate::COMMANDS,
     snapshot::COMMANDS,
+    sr_repair::COMMANDS,
     storage::COMMANDS,
     truth::COMMANDS,
     vm::COMMANDS,

@@ -207,6 +207,22 @@ static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_repair",
+        params: &[
+            Param::new("sr", Type::Ref("SR")),
+            Param::new("hosts", Type::Set(&Type::Ref("host"))),
+            Param::new("device_config", Type::STRING_MAP),
+            Param::new("dry_run", Type::Bool),
+        ],
+        result: Type::String,
+        role: Role::PoolOperator,
+        is_async: true,
+        secret: true,
+        state: Lifecycle::Internal,
+        doc: "Makes missing attachments on the hosts (all if none is named), plugs them, says how each fared (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "introduce",
         params: &[
             Param::new("uuid", Type::String),

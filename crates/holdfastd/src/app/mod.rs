@@ -18,6 +18,7 @@ pub mod pbd;
 pub mod pool;
 pub mod session;
 pub mod sr;
+mod sr_repair;
 pub mod task;
 pub mod vbd;
 pub mod vdi;
@@ -33,8 +34,8 @@ use xenapi::{Error, OpaqueRef, Record, Value};
 use crate::api::{Authorized, Outcome, errors, second_look};
 use crate::edits::{self, Change, Edit, Object};
 use crate::sagas::Def;
-use crate::{Daemon, View};
 
+use crate::{Daemon, View};
 /// Answers an explicit message.
 ///
 /// # Errors
@@ -70,6 +71,7 @@ pub fn sagas() -> Vec<Def> {
         host_power::sagas(),
         pbd::sagas(),
         sr::sagas(),
+        sr_repair::sagas(),
         vdi::sagas(),
         vm::sagas(),
         vbd::sagas(),

@@ -42,6 +42,7 @@ pub(super) async fn call(
             let sr = find(&view, "SR", ref_param(call, 0))?.clone();
             on_sr(daemon, call, &view, &sr, "sr_scan", "SR.scan", "scan").await
         }
+        "holdfast_repair" => super::sr_repair::repair(daemon, call).await,
         "destroy" => destroy(daemon, call).await,
         "forget" => forget(daemon, call).await,
         "set_name_label" | "set_name_description" | "set_shared" | "set_physical_size" => {
@@ -131,7 +132,7 @@ struct CreateArgs {
     hosts: Vec<Uuid>,
 }
 
-fn text_map(call: &Authorized, at: usize) -> std::collections::BTreeMap<String, String> {
+pub(super) fn text_map(call: &Authorized, at: usize) -> std::collections::BTreeMap<String, String> {
     call.params()
         .get(at)
         .and_then(Value::as_map)

@@ -55,16 +55,16 @@ pub(super) fn with_words<T>(
     }
 }
 
-fn json(text: &str) -> Result<Value, Failure> {
+pub(super) fn json(text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text)
         .map_err(|e| CallError::Broken(format!("the server's report can't be read: {e}")).into())
 }
 
-fn field(value: &Value, name: &str) -> String {
+pub(super) fn field(value: &Value, name: &str) -> String {
     value.get(name).filter(|v| !v.is_null()).map(text_of).unwrap_or_default()
 }
 
-fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+pub(super) fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

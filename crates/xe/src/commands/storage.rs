@@ -54,7 +54,7 @@ fn host_or_coordinator(ctx: &mut Context<'_, '_>, shared: bool) -> Result<String
 }
 
 /// `device-config:KEY=VALUE`; `device-config:KEY-filename=PATH` takes the value from a file.
-fn device_config(ctx: &Context<'_, '_>) -> Result<Value, Failure> {
+pub(super) fn device_config(ctx: &Context<'_, '_>) -> Result<Value, Failure> {
     let mut pairs = Vec::new();
     for (key, value) in ctx.params.map("device-config") {
         match key.strip_suffix("-filename") {

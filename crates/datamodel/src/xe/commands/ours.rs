@@ -95,6 +95,14 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "sr-repair",
+        required: &["uuid"],
+        optional: &["device-config:", "dry-run", "host-uuid"],
+        flags: &["--dry-run"],
+        doc: "Makes the missing attachments of a repository on each host, plugs them, and says which failed and why.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "vm-start-in-order",
         flags: &["--multiple"],
         selectors: Some("vm"),

@@ -357,6 +357,56 @@ impl Params for GetSupportedTypes {
     }
 }
 
+/// `SR.holdfast_repair`: Makes missing attachments on the hosts (all if none is named), plugs them, says how each fared (JSON).
+#[derive(Clone, PartialEq)]
+pub struct HoldfastRepair {
+    /// SR ref.
+    pub sr: crate::Ref<crate::tag::Sr>,
+    /// host ref set.
+    pub hosts: Vec<crate::Ref<crate::tag::Host>>,
+    /// (string -> string) map.
+    pub device_config: std::collections::BTreeMap<crate::Text, crate::Text>,
+    /// bool.
+    pub dry_run: bool,
+}
+
+impl Params for HoldfastRepair {
+    const METHOD: &'static str = "SR.holdfast_repair";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::sr::CLASS, "holdfast_repair")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self {
+            sr: take(&mut given, "sr")?,
+            hosts: take(&mut given, "hosts")?,
+            device_config: take(&mut given, "device_config")?,
+            dry_run: take(&mut given, "dry_run")?,
+        })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![
+            crate::IntoValue::into_value(self.sr),
+            crate::IntoValue::into_value(self.hosts),
+            crate::IntoValue::into_value(self.device_config),
+            crate::IntoValue::into_value(self.dry_run),
+        ]
+    }
+}
+
+// Holds secrets: shown by name only.
+impl std::fmt::Debug for HoldfastRepair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HoldfastRepair { .. }")
+    }
+}
+
 /// `SR.introduce`: Adds a record for an SR that exists on storage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Introduce {
