@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod app;
+mod archive;
 pub mod audit;
 pub mod backend;
 pub mod bundle;
@@ -26,6 +27,7 @@ pub mod fencing;
 pub mod first_start;
 pub mod founding;
 pub mod guests;
+pub mod host_backup;
 pub mod http;
 pub mod identity;
 pub mod joining;
@@ -33,6 +35,8 @@ pub mod leaving;
 pub mod lineage;
 pub mod mutants;
 pub mod networks;
+pub mod offline_disks;
+pub mod ova;
 pub mod pki;
 pub mod power;
 pub mod probes;

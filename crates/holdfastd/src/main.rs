@@ -1,12 +1,14 @@
-//! `holdfastd`: the host daemon; `holdfastd etcd-unit`, the supervisor of the host's database process; and
-//! `holdfastd dump-database`, which saves the pool database while the daemon is dead.
+//! `holdfastd`: the host daemon; `holdfastd etcd-unit`, the supervisor of the host's database process; and what is done
+//! while the daemon is dead: the pool database, disks and the host's own configuration saved, the last given back.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use holdfastd::config::Config;
+use holdfastd::config::{Config, PathsSection};
+use holdfastd::host_backup::restore;
+use holdfastd::offline_disks;
 use tracing_subscriber::EnvFilter;
 
 /// The Holdfast host daemon.
@@ -33,6 +35,37 @@ enum Verb {
     /// Look at one device or list them, apart from the daemon and bounded; prints JSON.
     #[command(hide = true)]
     Probe(holdfastd::probes::Arguments),
+    /// Save this host's own configuration and state, without the daemon.
+    BackupHost {
+        /// File to write; it must not exist.
+        file: PathBuf,
+    },
+    /// Give this host, or one whose system is mounted elsewhere, its configuration and state back, without the daemon.
+    RestoreHost {
+        /// What `xe host-backup` or `holdfastd backup-host` wrote.
+        file: PathBuf,
+        /// Root of the host's system, where that is mounted in a rescue system.
+        #[arg(long, default_value = "/")]
+        root: PathBuf,
+        /// File with the pool key, if the host has lost its own.
+        #[arg(long)]
+        pool_key: Option<PathBuf>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the disks that this host knows of, without the daemon.
+    ListDisks,
+    /// Copy the content of a disk to a new file, without the daemon; refused while a guest has it open.
+    ExportDisk {
+        /// The disk.
+        vdi: uuid::Uuid,
+        /// File to write; it must not exist.
+        file: PathBuf,
+        /// `raw` or `qcow2`.
+        #[arg(long, default_value = "raw")]
+        format: String,
+    },
     /// Save the pool database as this host knows it, without the daemon, the coordinator or a quorum.
     DumpDatabase {
         /// File to write; it must not exist.
@@ -48,8 +81,39 @@ fn main() -> anyhow::Result<()> {
     if let Some(Verb::Probe(what)) = &arguments.verb {
         return holdfastd::probes::in_child(what);
     }
-    let config = Config::read(&arguments.config)?;
+    if let Some(Verb::RestoreHost { file, root, pool_key, dry_run }) = arguments.verb {
+        // The configuration may be what is broken: the backup knows where everything belongs.
+        let target = restore::Target { root, pool_key };
+        for line in restore::without_daemon(&file, &target, dry_run)? {
+            writeln!(std::io::stdout(), "{line}")?;
+        }
+        return Ok(());
+    }
+    let mut config = match Config::read(&arguments.config) {
+        Ok(config) => config,
+        // What is broken may be in the middle of being restored.
+        Err(error) => match restore::settle(&PathsSection::default().state) {
+            Ok(true) => Config::read(&arguments.config)?,
+            Ok(false) | Err(_) => return Err(error.into()),
+        },
+    };
     match arguments.verb {
+        Some(Verb::BackupHost { file }) => {
+            let manifest = holdfastd::host_backup::save(&config, &file)?;
+            writeln!(std::io::stderr(), "{}", manifest.summary())?;
+            return Ok(());
+        }
+        Some(Verb::ListDisks) => {
+            for disk in offline_disks::list(&offline_disks::known(&config)?) {
+                writeln!(std::io::stdout(), "{}", disk.line())?;
+            }
+            return Ok(());
+        }
+        Some(Verb::ExportDisk { vdi, file, format }) => {
+            let known = offline_disks::known(&config)?;
+            writeln!(std::io::stderr(), "{}", offline_disks::export(&known, vdi, &file, &format)?)?;
+            return Ok(());
+        }
         Some(Verb::EtcdUnit) => return holdfastd::etcd_unit::run(&config.etcd_dir()),
         Some(Verb::DumpDatabase { file }) => {
             let header = holdfastd::dump::offline::save(&config, &file)?;
@@ -57,7 +121,10 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         Some(Verb::Bundle { output }) => return holdfastd::bundle::write(&config, &output),
-        Some(Verb::Probe(_)) | None => {}
+        Some(Verb::Probe(_) | Verb::RestoreHost { .. }) | None => {}
+    }
+    if restore::settle(&config.paths.state)? {
+        config = Config::read(&arguments.config)?;
     }
     let safe = holdfastd::starts::begin(&config);
     rustls::crypto::aws_lc_rs::default_provider()

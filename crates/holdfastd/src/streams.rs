@@ -2,9 +2,11 @@
 
 mod console;
 mod health;
+mod host_backup;
 mod metadata;
 pub(crate) mod page;
 mod system_status;
+mod vm_metadata;
 
 use std::sync::Arc;
 
@@ -43,6 +45,10 @@ pub async fn answer(
         (&Method::GET, "/vncsnapshot") => console::picture(daemon, peer, request).await,
         (&Method::GET, metadata::PATH) => metadata::dump(daemon, peer, request).await,
         (&Method::PUT, metadata::PATH) => metadata::restore(daemon, peer, request).await,
+        (&Method::GET, host_backup::BACKUP) => host_backup::backup(daemon, peer, request).await,
+        (&Method::PUT, host_backup::RESTORE) => host_backup::put_back(daemon, peer, request).await,
+        (&Method::GET, vm_metadata::EXPORT) => vm_metadata::export(daemon, peer, request).await,
+        (&Method::PUT, vm_metadata::IMPORT) => vm_metadata::import(daemon, peer, request).await,
         (&Method::GET, path) => page::answer(&daemon, path)
             .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "no such page\n")),
         (&Method::PUT, _) => plain(StatusCode::NOT_FOUND, "no such page\n"),

@@ -11,6 +11,7 @@
 //! * [`adoption`]: what to make of a guest that is found or missed on a host.
 //! * [`diagnosis`]: what is true, who says so, what is safe and what to do; [`readiness`]: which failure would be survived.
 //! * [`dump_schedule`]: when the pool database is dumped, and which old dumps make room.
+//! * [`host_restore`]: whether a host may be given back what a backup holds.
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
 //! * [`restore`]: what a restored database means on other hardware, and what of it can be used.
@@ -22,6 +23,7 @@ pub mod diagnosis;
 pub mod disk_locks;
 pub mod dump_schedule;
 pub mod fence;
+pub mod host_restore;
 pub mod migration;
 pub mod placement;
 pub mod readiness;

@@ -3,7 +3,7 @@
 //! Not here: sockets, TLS, sessions (`transport`). The session is the transport's business: commands never pass one.
 //! Tests put a fake behind this trait.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 
 use crate::command_line::Globals;
 use crate::failure::CallError;
@@ -15,6 +15,18 @@ pub type Fields = serde_json::Map<String, Value>;
 
 /// The null reference.
 pub(crate) const NULL_REF: &str = "OpaqueRef:NULL";
+
+/// A file that is sent; another server may have to get it from its beginning.
+pub trait Source: Read {
+    /// Goes back to the beginning.
+    fn again(&mut self) -> std::io::Result<()>;
+}
+
+impl<R: Read + Seek> Source for R {
+    fn again(&mut self) -> std::io::Result<()> {
+        self.rewind()
+    }
+}
 
 /// Calls a pool.
 pub trait Api {
@@ -64,7 +76,7 @@ pub trait Api {
     fn upload(
         &mut self,
         target: &str,
-        from: &mut dyn Read,
+        from: &mut dyn Source,
         length: Option<u64>,
         into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),

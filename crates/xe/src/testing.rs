@@ -159,7 +159,7 @@ impl Api for Fake {
     fn upload(
         &mut self,
         target: &str,
-        from: &mut dyn std::io::Read,
+        from: &mut dyn crate::api::Source,
         _length: Option<u64>,
         _into: &mut dyn std::io::Write,
         _progress: &mut dyn FnMut(u64),

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::api::{Api, Fields, Value, s, text_of};
+use crate::api::{Api, Fields, Source, Value, s, text_of};
 use crate::command_line::Globals;
 use crate::failure::CallError;
 use crate::http::{Stream, TICK, Waits, Wire};
@@ -308,7 +308,7 @@ impl Transport {
         &mut self,
         verb: &'static str,
         target: &str,
-        mut from: Option<(&mut dyn Read, Option<u64>)>,
+        mut from: Option<(&mut dyn Source, Option<u64>)>,
         into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), CallError> {
@@ -338,6 +338,11 @@ impl Transport {
             match transfer.run(&mut *stream, &server.host_header()) {
                 Ok(End::Done) => return Ok(()),
                 Ok(End::Elsewhere(address)) => {
+                    if let Some((file, _)) = &mut from {
+                        file.again().map_err(|e| {
+                            CallError::Broken(format!("the file can't be sent to {address}: {e}"))
+                        })?;
+                    }
                     let rest = address.strip_prefix("https://").ok_or_else(|| {
                         CallError::Broken(format!(
                             "{verb}: a redirect to {address} is not followed"
@@ -505,7 +510,7 @@ impl Api for Transport {
     fn upload(
         &mut self,
         target: &str,
-        from: &mut dyn Read,
+        from: &mut dyn Source,
         length: Option<u64>,
         into: &mut dyn Write,
         progress: &mut dyn FnMut(u64),

@@ -426,7 +426,7 @@ fn no_host(daemon: &Daemon, view: &View, vm: &Record) -> String {
 }
 
 /// For other rooms that show what a host has.
-pub(super) fn residents(view: &View, host: Uuid) -> Vec<Uuid> {
+pub(crate) fn residents(view: &View, host: Uuid) -> Vec<Uuid> {
     view.table(Table::Placement)
         .filter_map(|item| item.key.uuid())
         .filter(|vm| claim::placement(view, *vm).is_some_and(|p| p.host == Some(host)))

@@ -36,6 +36,8 @@ use crate::edits::{self, Change, Edit, Object};
 use crate::sagas::Def;
 
 use crate::{Daemon, View};
+pub(crate) use host_recover::residents;
+
 /// Answers an explicit message.
 ///
 /// # Errors

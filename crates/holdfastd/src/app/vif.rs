@@ -76,7 +76,7 @@ pub(crate) fn mac_of(seed: &str, device: &str) -> String {
 }
 
 /// Six pairs of hexadecimal digits, not a group address.
-fn is_mac(text: &str) -> bool {
+pub(crate) fn is_mac(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     parts.len() == 6
         && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))

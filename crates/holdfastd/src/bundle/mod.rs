@@ -11,7 +11,6 @@
 //! and whatever does come in passes [`redact`], which blanks what looks like one and what is known to be one.
 
 mod redact;
-mod tar;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use xenapi::Record;
 
 use crate::View;
+use crate::archive::Archive;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use redact::Redactor;
@@ -289,7 +289,7 @@ impl Bundle {
             "blanked": "passwords, keys, tokens and what looks like one are replaced by [left out]",
         });
         let root = "holdfast-bundle";
-        let mut archive = tar::Archive::new(at);
+        let mut archive = Archive::new(at);
         archive.add(&format!("{root}/INDEX.json"), format!("{index:#}\n").as_bytes());
         for (name, bytes) in &self.files {
             archive.add(&format!("{root}/{name}"), bytes);

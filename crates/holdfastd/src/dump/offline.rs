@@ -38,15 +38,14 @@ pub fn save(config: &Config, path: &Path) -> anyhow::Result<Header> {
     Ok(super::header(&bytes[..end])?)
 }
 
-fn make(config: &Config) -> anyhow::Result<Vec<u8>> {
+/// This host's own copy of the pool database: whose it is, what it holds, and how old that may be.
+///
+/// # Errors
+/// The text names the file that can't be used, or that the daemon runs.
+pub fn open(config: &Config) -> anyhow::Result<(Identity, View, Origin, Duration)> {
     let identity = Identity::read(&config.host_file())?.with_context(|| {
         format!("{} is missing: holdfastd was never started here", config.host_file().display())
     })?;
-    let key_file = config.paths.state.join(crate::start::POOL_KEY_FILE);
-    let key = std::fs::read_to_string(&key_file)
-        .ok()
-        .and_then(|text| PoolKey::from_hex(&text))
-        .with_context(|| format!("the pool key {}", key_file.display()))?;
     let (view, origin, age) = match embedded(config, &identity)? {
         Some(view) => (view, Origin::EmbeddedStore, Duration::ZERO),
         None => replica_file(config)?,
@@ -54,6 +53,16 @@ fn make(config: &Config) -> anyhow::Result<Vec<u8>> {
     if view.records("pool").next().is_none() {
         bail!("this host's database holds no pool");
     }
+    Ok((identity, view, origin, age))
+}
+
+fn make(config: &Config) -> anyhow::Result<Vec<u8>> {
+    let key_file = config.paths.state.join(crate::start::POOL_KEY_FILE);
+    let key = std::fs::read_to_string(&key_file)
+        .ok()
+        .and_then(|text| PoolKey::from_hex(&text))
+        .with_context(|| format!("the pool key {}", key_file.display()))?;
+    let (identity, view, origin, age) = open(config)?;
     let age_ms = Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let maker = Maker { host: identity.host, now: SystemClock.unix_seconds(), origin, age_ms };
     Ok(super::write(&view, &key, &maker))

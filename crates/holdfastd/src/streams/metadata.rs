@@ -77,7 +77,7 @@ pub(super) async fn restore(
     }
 }
 
-async fn administrator(
+pub(super) async fn administrator(
     daemon: &Arc<Daemon>,
     peer: &Peer,
     request: &Request<Incoming>,
@@ -115,14 +115,27 @@ async fn make(daemon: &Arc<Daemon>) -> Result<Vec<u8>, Error> {
 }
 
 /// Ends the task that the client made to watch the transfer.
-async fn end_task<B>(daemon: &Arc<Daemon>, request: &Request<B>, result: Result<(), Error>) {
+pub(super) async fn end_task<B>(
+    daemon: &Arc<Daemon>,
+    request: &Request<B>,
+    result: Result<(), Error>,
+) {
+    end_task_with(daemon, request, result.map(|()| Value::Void)).await;
+}
+
+/// The same for a transfer that has a result.
+pub(super) async fn end_task_with<B>(
+    daemon: &Arc<Daemon>,
+    request: &Request<B>,
+    result: Result<Value, Error>,
+) {
     let Some(task) = auth::query(request, "task_id") else { return };
     if let Ok(task) = Uuid::try_parse(task.strip_prefix("OpaqueRef:").unwrap_or(&task)) {
-        tasks::finish(daemon, task, result.map(|()| Value::Void)).await;
+        tasks::finish(daemon, task, result).await;
     }
 }
 
-fn refusal(error: &Error) -> Response<ReplyBody> {
+pub(super) fn refusal(error: &Error) -> Response<ReplyBody> {
     let status = match &*error.code {
         "SESSION_INVALID" | "SESSION_AUTHENTICATION_FAILED" => StatusCode::UNAUTHORIZED,
         "RBAC_PERMISSION_DENIED" => StatusCode::FORBIDDEN,

@@ -91,7 +91,11 @@ pub(super) async fn answer(
 }
 
 /// The host that is asked for.
-fn elsewhere(daemon: &Arc<Daemon>, request: &Request<Incoming>, host: Uuid) -> Response<ReplyBody> {
+pub(super) fn elsewhere(
+    daemon: &Arc<Daemon>,
+    request: &Request<Incoming>,
+    host: Uuid,
+) -> Response<ReplyBody> {
     let Some(member) = member(&daemon.store().view(), host) else {
         return plain(StatusCode::NOT_FOUND, "no such host, or it never told its address\n");
     };

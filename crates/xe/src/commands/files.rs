@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Run;
 use super::select::{self, HOSTS, VMS};
 use super::vm_disks::default_sr;
-use crate::api::{s, text_of};
+use crate::api::{NULL_REF, s, text_of};
 use crate::context::{Context, texts};
 use crate::failure::{CallError, Failure};
 use crate::record::view::Object;
@@ -237,6 +237,8 @@ fn vm_import(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let force = ctx.flag("force")?;
     let sr = match ctx.object_if_given("SR", "sr-uuid")? {
         Some(sr) => sr,
+        // Definitions come without disks, so no repository is needed.
+        None if metadata => NULL_REF.to_owned(),
         None => default_sr(ctx)?
             .ok_or_else(|| Failure::refused("No SR specified and Pool default SR is null"))?,
     };
@@ -251,7 +253,11 @@ fn vm_import(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
             target.push_str(&format!("&vdi:{}={}", quoted(&vdi), quoted(&sr)));
         }
         let file = ctx.required("filename")?;
-        references(&upload(ctx, "VM import", &file, target)?)
+        let mut said = Vec::new();
+        let made = upload_for(ctx, "VM import", &file, target, &mut said)?;
+        // What was skipped or changed on the way, and why (S1-35).
+        ctx.out.stderr(&String::from_utf8_lossy(&said));
+        references(&made)
     };
     let mut uuids = Vec::new();
     for vm in vms {
@@ -285,8 +291,16 @@ fn vdi_target(ctx: &mut Context<'_, '_>, path: &str) -> Result<String, Failure> 
 
 fn vdi_export(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let path = ctx.required("filename")?;
-    let target = vdi_target(ctx, "/export_raw_vdi")?;
-    download(ctx, "VDI export", &path, target)
+    let vdi = ctx.required("uuid")?;
+    let format = ctx.text_or("format", "raw");
+    let exported = vdi_target(ctx, "/export_raw_vdi")
+        .and_then(|target| download(ctx, "VDI export", &path, target));
+    match exported {
+        Err(Failure::Call(CallError::Unreachable(why))) if ctx.api.is_this_host() => {
+            without_daemon(&["export-disk", "--format", &format, &vdi], &path, &why)
+        }
+        other => other,
+    }
 }
 
 fn vdi_import(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -299,7 +313,7 @@ fn pool_dump(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let path = ctx.required("file-name")?;
     match download(ctx, "dump database", &path, "/pool/xmldbdump".to_owned()) {
         Err(Failure::Call(CallError::Unreachable(why))) if ctx.api.is_this_host() => {
-            return dump_without_daemon(&path, &why);
+            return without_daemon(&["dump-database"], &path, &why);
         }
         other => other?,
     }
@@ -310,7 +324,7 @@ fn pool_dump(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
 }
 
 /// The host's own program, which reads what its daemon keeps on disk, takes over (S0-5).
-fn dump_without_daemon(path: &str, why: &str) -> Result<(), Failure> {
+fn without_daemon(verb: &[&str], path: &str, why: &str) -> Result<(), Failure> {
     const PROGRAM: &str = "holdfastd";
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(PROGRAM)));
     let program = beside
@@ -321,7 +335,7 @@ fn dump_without_daemon(path: &str, why: &str) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "the one program that may take this one's place")]
     let mut command = std::process::Command::new(&program);
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    let failed = command.arg("dump-database").arg(path).exec();
+    let failed = command.args(verb).arg(path).exec();
     Err(Failure::refused(format!("{}: {failed}", program.display())))
 }
 
@@ -409,8 +423,13 @@ fn host_backup(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
 
 fn host_restore(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let path = ctx.required("file-name")?;
-    of_host(ctx, &["file-name"], |ctx, host| {
-        upload(ctx, "host backup upload", &path, format!("/host_restore?host_id={host}")).map(drop)
+    let dry_run = ctx.flag("dry-run")?;
+    of_host(ctx, &["file-name", "dry-run"], |ctx, host| {
+        let target = format!("/host_restore?host_id={host}&dry_run={dry_run}");
+        let mut said = Vec::new();
+        upload_for(ctx, "host backup upload", &path, target, &mut said)?;
+        ctx.out.raw(String::from_utf8_lossy(&said).trim_end());
+        Ok(())
     })
 }
 

@@ -115,6 +115,7 @@ pub(super) static COMMANDS: &[XeCommand] = &[
 pub(super) static PARAMETERS: &[(&str, &[&str])] = &[
     ("host-declare-dead", &["confirm", "force"]),
     ("host-forget", &["confirm", "force"]),
+    ("host-restore", &["dry-run"]),
     ("pool-restore-database", &["confirm", "nic-map:", "pool-key-file", "sr-map:"]),
     ("vm-reset-powerstate", &["confirm"]),
 ];

@@ -32,6 +32,7 @@ use crate::{Daemon, View};
 
 pub(crate) use create::MAC_SEED;
 pub(super) use create::{create, destroy};
+pub(crate) use memory::check as check_memory;
 pub(crate) use start::DECISIONS;
 
 /// Answers a message of the class.
