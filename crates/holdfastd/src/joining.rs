@@ -13,15 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use planner::likeness;
 use pooldb::{CommitError, EtcdDb, Guard, Key, Replica, Table, Txn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{OpaqueRef, Record, Value};
 
-use crate::app::{target, text, truth};
+use crate::app::{map_text, target, text, truth};
 use crate::backend::etcd_config;
 use crate::config::Config;
-use crate::first_start::{new_record, reference};
+use crate::first_start::{SCHEMA, VERSION, new_record, reference};
 use crate::founding;
 use crate::identity::{Home, Identity};
 use crate::pki::{self, Secret};
@@ -46,6 +47,50 @@ pub struct Request {
     /// Joins even if versions differ.
     #[serde(default)]
     pub force: bool,
+    /// What it is made of; older hosts don't tell.
+    #[serde(default)]
+    pub machine: MachineTold,
+}
+
+/// A host's machine on the way to the pool that it joins.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MachineTold {
+    /// Version of Holdfast.
+    pub version: String,
+    /// Schema of the database.
+    pub update: String,
+    /// Vendor of the processors.
+    pub vendor: String,
+    /// Their model.
+    pub model: String,
+    /// Their features, separated by spaces.
+    pub flags: String,
+}
+
+impl MachineTold {
+    /// What a host's record says, and this software.
+    pub fn of(host: &Record) -> Self {
+        let of = |field: &str, key: &str| map_text(host, field, key).unwrap_or_default().to_owned();
+        Self {
+            version: VERSION.to_owned(),
+            update: SCHEMA.to_string(),
+            vendor: of("cpu_info", "vendor"),
+            model: of("cpu_info", "modelname"),
+            flags: of("cpu_info", "flags"),
+        }
+    }
+
+    /// The same for the rules.
+    pub fn machine(&self) -> likeness::Machine {
+        likeness::Machine {
+            version: self.version.clone(),
+            update: self.update.clone(),
+            vendor: self.vendor.clone(),
+            model: self.model.clone(),
+            flags: self.flags.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// What it gets.

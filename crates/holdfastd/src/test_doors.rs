@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::config::Config;
 
 /// What can be injected.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Doors {
     /// This worker spins from now on, once.
@@ -19,6 +19,8 @@ pub(crate) struct Doors {
     pub(crate) panic_at_start: Option<String>,
     /// The probe of the device at this PCI address loops for ever.
     pub(crate) probe_loops: Option<String>,
+    /// The machine that this host says it is when it joins a pool.
+    pub(crate) machine: Option<crate::joining::MachineTold>,
     /// A sysfs of the test's own.
     pub(crate) sysfs: Option<PathBuf>,
 }

@@ -13,6 +13,7 @@
 //! * [`dump_schedule`]: when the pool database is dumped, and which old dumps make room.
 //! * [`host_restore`]: whether a host may be given back what a backup holds.
 //! * [`fence`]: when a boot of a host counts as ended.
+//! * [`likeness`]: whether a host is enough like a pool's to join it.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
 //! * [`restore`]: what a restored database means on other hardware, and what of it can be used.
 //! * [`sr_repair`]: which attachments of a repository are missing, and what is put there.
@@ -24,6 +25,7 @@ pub mod disk_locks;
 pub mod dump_schedule;
 pub mod fence;
 pub mod host_restore;
+pub mod likeness;
 pub mod migration;
 pub mod placement;
 pub mod readiness;

@@ -36,8 +36,6 @@ fn until_back(lab: &PoolLab, host: &str) {
 
 /// A host's configuration is saved from another host, corrupted, and restored; then once more with the daemon dead, from
 /// nothing but the file and the host's own disk: no installation medium. What would be unsafe is refused by its reason.
-///
-/// proves: S1-33 (lab), S1-34 (lab)
 #[test]
 fn a_host_gets_its_configuration_back_from_a_running_system_and_beside_a_dead_daemon() {
     let lab = PoolLab::up(2);
@@ -84,26 +82,43 @@ fn a_host_gets_its_configuration_back_from_a_running_system_and_beside_a_dead_da
     assert_eq!(host, "true");
 }
 
-/// The daemon is dead: the pool's database and a disk are saved all the same, and the disk's content is put on another
-/// host. While a guest has it open, it is not.
+/// The daemon is dead: the pool's database and a disk are saved all the same, and restored on another machine: the VM is
+/// the same there, and so is the disk's content. While a guest has a disk open, it is not exported.
 #[test]
-fn a_disk_is_exported_while_the_daemon_is_dead_unless_a_guest_has_it() {
-    let lab = PoolLab::up(2);
+fn a_database_and_a_disk_are_saved_while_the_daemon_is_dead_and_restored_elsewhere() {
+    let lab = PoolLab::up_with(2, &["--no-pool"], Duration::from_secs(180));
+    let (pool, h1) = (
+        lab.said("h1", &["pool-list", "--minimal"]),
+        format!("host-uuid={}", lab.said("h1", &["host-list", "--minimal"])),
+    );
+    shell(&lab, "h1", "mkdir -p /srv/shared/kept");
+    let location = "device-config:location=/srv/shared/kept";
+    let make = ["sr-create", "name-label=shared", &h1, "type=file", "shared=true", location];
+    lab.said("h1", &make);
     let (vdi, vm) = (disk_make(&lab, "h1", "the books"), vm_make(&lab, "h1", "bakery"));
     disk_give(&lab, "h1", &vm, &vdi, 0);
-    let image = format!("/srv/shared/{vdi}.qcow2");
-    lab.run(&["exec", "h1", "--", "qemu-io", "-c", "write -P 0x5a 1M 4M", &image]);
+    let own = format!("uuid={vm}");
+    lab.said("h1", &["vm-param-set", &own, "name-description=bread & cakes", "order=7"]);
+    let described = |host: &str| -> Vec<String> {
+        ["name-label", "name-description", "order", "memory-static-max", "VCPUs-max", "platform"]
+            .map(|field| lab.said(host, &["vm-param-get", &own, &format!("param-name={field}")]))
+            .to_vec()
+    };
+    let before = described("h1");
+    let image = |vdi: &str| format!("/srv/shared/kept/{vdi}.qcow2");
+    lab.run(&["exec", "h1", "--", "qemu-io", "-c", "write -P 0x5a 1M 4M", &image(&vdi)]);
 
-    lab.said("h1", &["vm-start", &format!("uuid={vm}"), "on=h1"]);
+    lab.said("h1", &["vm-start", &own, "on=h1"]);
     lab.run(&["fail", "h1", "daemon"]);
-    let export = ["vdi-export", &format!("uuid={vdi}"), "filename=/var/tmp/books.raw"];
+    let raw = "/srv/shared/books.raw";
+    let export = ["vdi-export", &format!("uuid={vdi}"), &format!("filename={raw}")];
     let open = lab.xe("h1", &export);
     assert!(!open.status.success(), "the disk of a running guest was exported");
     assert!(open.stderr.contains("'the books'"), "{}", open.stderr);
-    assert!(!lab.exec("h1", &["test", "-e", "/var/tmp/books.raw"]).status.success());
+    assert!(!lab.exec("h1", &["test", "-e", raw]).status.success());
     lab.run(&["heal", "h1", "daemon"]);
     until("the daemon to take calls", PATIENCE, || {
-        let done = lab.xe("h1", &["vm-shutdown", &format!("uuid={vm}"), "force=true"]);
+        let done = lab.xe("h1", &["vm-shutdown", &own, "force=true"]);
         done.status.success().then_some(()).ok_or(done.stderr)
     });
 
@@ -111,30 +126,34 @@ fn a_disk_is_exported_while_the_daemon_is_dead_unless_a_guest_has_it() {
     let listed = lab.run(&["exec", "h1", "--", "holdfastd", "list-disks"]);
     let line = listed.lines().find(|l| l.starts_with(&vdi)).expect("the disk is listed");
     assert!(line.contains("'the books'") && line.contains("VM 'bakery'"), "{line}");
-    lab.said("h1", &["pool-dump-database", "file-name=/var/tmp/pool.dump"]);
-    let dump = lab.run(&["exec", "h1", "--", "cat", "/var/tmp/pool.dump"]);
-    assert!(dump.contains("bakery") && dump.contains(&vdi), "the definition is in the dump");
+    lab.said("h1", &["pool-dump-database", "file-name=/srv/shared/dump"]);
     lab.said("h1", &export);
 
-    // Elsewhere: a new disk of another host gets the content.
-    let place = |host: &str| lab.disk_of(host).join("var/tmp/books.raw");
-    std::fs::copy(place("h1"), place("h2")).expect("the exported file is carried over");
+    // Elsewhere: another machine, which gets the pool and, in a new disk, the content.
+    lab.run(&["fail", "h1", "power"]);
+    let restore = ["pool-restore-database", "file-name=/srv/shared/dump"];
+    lab.said("h2", &[&restore[..], &["--force", "confirm=h1 is off"]].concat());
+    until("h2 to be in the restored pool, with its storage", PATIENCE, || {
+        let now = lab.xe("h2", &["pool-list", "--minimal"]);
+        let plugged = ["pbd-list", "currently-attached=true", "params=sr-name-label", "--minimal"];
+        let plugged = lab.xe("h2", &plugged);
+        let good = now.stdout.trim() == pool && plugged.stdout.contains("shared");
+        good.then_some(()).ok_or(format!("{}{}{}", now.stdout, plugged.stdout, now.stderr))
+    });
+    assert_eq!(described("h2"), before);
+    let disk = ["vbd-list", &format!("vm-uuid={vm}"), "params=vdi-uuid", "--minimal"];
+    assert_eq!(lab.said("h2", &disk), vdi);
     let new = disk_make(&lab, "h2", "the books again");
-    let image = format!("/srv/shared/{new}.qcow2");
-    let raw = "/var/tmp/books.raw";
-    lab.run(&[
-        "exec", "h2", "--", "qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", raw, &image,
-    ]);
-    let old = format!("/srv/shared/{vdi}.qcow2");
-    lab.run(&["exec", "h2", "--", "qemu-img", "compare", &old, &image]);
-    let pattern = lab.run(&["exec", "h2", "--", "qemu-io", "-c", "read -P 0x5a 1M 4M", &image]);
+    let convert = ["qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", raw, &image(&new)];
+    lab.run(&[&["exec", "h2", "--"][..], &convert].concat());
+    lab.run(&["exec", "h2", "--", "qemu-img", "compare", &image(&vdi), &image(&new)]);
+    let pattern = ["exec", "h2", "--", "qemu-io", "-c", "read -P 0x5a 1M 4M", &image(&new)];
+    let pattern = lab.run(&pattern);
     assert!(!pattern.contains("failed"), "{pattern}");
 }
 
 /// Definitions go out and come in again without disks. What is missing is named: without force nothing is imported,
 /// forced all that is there is, and each thing that was skipped or changed is listed.
-///
-/// proves: S1-35 (lab)
 #[test]
 fn definitions_come_in_without_disks_and_every_missing_thing_is_listed() {
     let lab = PoolLab::up(1);
@@ -195,4 +214,40 @@ fn definitions_come_in_without_disks_and_every_missing_thing_is_listed() {
     assert_ne!(copy, vm);
     let macs = lab.said("h1", &["vif-list", &format!("vm-uuid={copy}"), "params=MAC", "--minimal"]);
     assert!(!macs.contains("02:48:46:00:00"), "{macs}");
+}
+
+/// A host that is unlike the pool's is told by each difference what differs, and stays its own pool.
+#[test]
+fn a_host_that_joins_is_told_each_difference() {
+    let lab = PoolLab::up_with(2, &["--no-pool"], Duration::from_secs(180));
+    let address = lab.said("h1", &["host-list", "params=address", "--minimal"]);
+    let password = lab.status()["password"].as_str().expect("a lab has a password").to_owned();
+    let join = |more: &[&str]| {
+        let master = format!("master-address={address}");
+        let password = format!("master-password={password}");
+        let mut all = vec!["pool-join", &master, "master-username=root", &password];
+        all.extend(more);
+        lab.xe("h2", &all)
+    };
+    let cases = [
+        (r#""version":"0.0.1""#, "version of Holdfast: 0.0.1 here, "),
+        (r#""update":"999""#, "update level (schema): 999 here, "),
+        (r#""vendor":"Elsewhere""#, "processors' vendor: Elsewhere here, "),
+        (r#""flags":"warpdrive""#, "this host alone has warpdrive"),
+    ];
+    for (told, text) in cases {
+        let line = format!("echo '{{\"machine\":{{{told}}}}}' > /etc/holdfast/test-doors.json");
+        shell(&lab, "h2", &line);
+        let refused = join(&[]);
+        assert!(!refused.status.success(), "{told}: {}", refused.stdout);
+        assert!(refused.stderr.contains(text), "{told}: {}", refused.stderr);
+        assert!(refused.stderr.contains("on host 'h1' of the pool"), "{told}: {}", refused.stderr);
+    }
+    let door = r#"echo '{"machine":{"vendor":"Elsewhere"}}' > /etc/holdfast/test-doors.json"#;
+    shell(&lab, "h2", door);
+    assert!(!join(&["--force"]).status.success(), "no force makes another vendor's guests move");
+    assert_eq!(lab.said("h1", &["host-list", "--minimal"]).split(',').count(), 1);
+    shell(&lab, "h2", "rm /etc/holdfast/test-doors.json");
+    let joined = join(&[]);
+    assert!(joined.status.success(), "{}", joined.stderr);
 }

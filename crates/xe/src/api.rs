@@ -28,6 +28,22 @@ impl<R: Read + Seek> Source for R {
     }
 }
 
+/// What can be sent once only, as no other server takes it over.
+#[derive(Debug)]
+pub(crate) struct Once<R>(pub(crate) R);
+
+impl<R: Read> Read for Once<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Source for Once<R> {
+    fn again(&mut self) -> std::io::Result<()> {
+        Err(std::io::Error::other("it can be sent once only"))
+    }
+}
+
 /// Calls a pool.
 pub trait Api {
     /// Calls `method` with the parameters that follow the session.

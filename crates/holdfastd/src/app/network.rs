@@ -39,14 +39,18 @@ pub(super) async fn call(
     Ok(Value::Void)
 }
 
+/// A name for the bridge of a new network.
+pub(crate) fn new_bridge() -> String {
+    let digits: String = random_uuid().simple().to_string().chars().take(BRIDGE_DIGITS).collect();
+    format!("xapi{digits}")
+}
+
 /// `network.create(record)`. The bridge's name is chosen here and is the same on every host; the bridge itself is made
 /// when a guest first needs it.
 pub(super) async fn create(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
     let mut record = super::given_record(call)?;
     if super::text(&record, "bridge").is_empty() {
-        let digits: String =
-            random_uuid().simple().to_string().chars().take(BRIDGE_DIGITS).collect();
-        record.set_by_name("bridge", format!("xapi{digits}").into());
+        record.set_by_name("bridge", new_bridge().into());
     }
     if super::number(&record, "MTU") == 0 {
         record.set_by_name("MTU", 1500.into());

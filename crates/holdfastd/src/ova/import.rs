@@ -431,6 +431,7 @@ impl<'o> Import<'o> {
             [
                 ("name_label", object.text("name_label").into()),
                 ("name_description", object.text("name_description").into()),
+                ("bridge", crate::app::network::new_bridge().into()),
                 ("MTU", 1500.into()),
                 ("managed", true.into()),
             ],

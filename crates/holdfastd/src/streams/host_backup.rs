@@ -45,8 +45,10 @@ pub(super) async fn backup(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let made = match administrator(&daemon, &peer, &request).await {
-        Ok(_) => match named(&daemon, &request) {
-            Ok(host) if host != daemon.host() => return elsewhere(&daemon, &request, host),
+        Ok(caller) => match named(&daemon, &request) {
+            Ok(host) if host != daemon.host() => {
+                return elsewhere(&daemon, &caller, &request, host).await;
+            }
             Ok(_) => make(&daemon).await,
             Err(error) => Err(error),
         },
@@ -81,12 +83,14 @@ pub(super) async fn put_back(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    match administrator(&daemon, &peer, &request).await {
-        Ok(_) => {}
+    let caller = match administrator(&daemon, &peer, &request).await {
+        Ok(caller) => caller,
         Err(error) => return refusal(&error),
-    }
+    };
     match named(&daemon, &request) {
-        Ok(host) if host != daemon.host() => return elsewhere(&daemon, &request, host),
+        Ok(host) if host != daemon.host() => {
+            return elsewhere(&daemon, &caller, &request, host).await;
+        }
         Ok(_) => {}
         Err(error) => return refusal(&error),
     }

@@ -10,9 +10,9 @@ use datamodel::Role;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use uuid::Uuid;
-use xenapi::Value;
+use xenapi::{OpaqueRef, Value};
 
-use crate::api::{auth, errors};
+use crate::api::{Caller, auth, errors};
 use crate::http::routes::plain;
 use crate::http::{Peer, ReplyBody, bytes_body};
 use crate::reconcilers::this_host::member;
@@ -42,7 +42,7 @@ pub(super) async fn answer(
         return plain(StatusCode::NOT_FOUND, "host_id is no host\n");
     };
     if host != daemon.host() {
-        return elsewhere(daemon, request, host);
+        return elsewhere(daemon, &caller, request, host).await;
     }
     let output = auth::query(request, "output").unwrap_or_default();
     let compressed = match output.as_str() {
@@ -90,16 +90,25 @@ pub(super) async fn answer(
     }
 }
 
-/// The host that is asked for.
-pub(super) fn elsewhere(
+/// Sends the request on to the host that it is about. Root on this host has no session, and there it is nobody: it gets one.
+pub(super) async fn elsewhere(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     request: &Request<Incoming>,
     host: Uuid,
 ) -> Response<ReplyBody> {
     let Some(member) = member(&daemon.store().view(), host) else {
         return plain(StatusCode::NOT_FOUND, "no such host, or it never told its address\n");
     };
-    let path = request.uri().path_and_query().map_or("", |p| p.as_str());
+    let mut path = request.uri().path_and_query().map_or("", |p| p.as_str()).to_owned();
+    if caller.session.is_none() && caller.member.is_none() {
+        let user = caller.user.as_str();
+        let login = auth::login(daemon, user, Role::PoolAdmin, &caller.origin, "redirect").await;
+        let Ok(token) = login else {
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, "no session for the other host\n");
+        };
+        path = with_session(&path, &OpaqueRef::new(token).to_string());
+    }
     let to = format!("https://{}:{}{path}", member.address, member.api_port);
     let mut response = plain(StatusCode::FOUND, "");
     match header::HeaderValue::from_str(&to) {
@@ -109,4 +118,14 @@ pub(super) fn elsewhere(
         }
         Err(_) => plain(StatusCode::BAD_REQUEST, "the request's path can't be passed on\n"),
     }
+}
+
+/// The path with that session in place of any other.
+fn with_session(path: &str, session: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut pairs: Vec<&str> =
+        query.split('&').filter(|p| !p.is_empty() && !p.starts_with("session_id=")).collect();
+    let session = format!("session_id={session}");
+    pairs.push(&session);
+    format!("{path}?{}", pairs.join("&"))
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Run;
 use super::select::{self, HOSTS, VMS};
 use super::vm_disks::default_sr;
-use crate::api::{NULL_REF, s, text_of};
+use crate::api::{NULL_REF, Once, s, text_of};
 use crate::context::{Context, texts};
 use crate::failure::{CallError, Failure};
 use crate::record::view::Object;
@@ -395,7 +395,7 @@ fn pool_restore(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let length = length.map(|l| l + order.len() as u64);
     // No task: the host starts again with another database, where nobody could look at it.
     let mut said = Vec::new();
-    let mut body = std::io::Read::chain(order.as_bytes(), file);
+    let mut body = Once(std::io::Read::chain(order.as_bytes(), file));
     ctx.api.upload("/pool/xmldbdump", &mut body, length, &mut said, &mut |_| ())?;
     ctx.out.raw(String::from_utf8_lossy(&said).trim_end());
     Ok(())

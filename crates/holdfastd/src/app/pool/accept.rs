@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use planner::likeness;
 use pooldb::Txn;
 use xenapi::{Error, Value};
 
-use super::super::{text, text_param};
+use super::super::{target, text, text_param};
 use crate::api::{Authorized, errors};
-use crate::first_start::VERSION;
 use crate::identity::Home;
-use crate::joining::{Answer, Request, ticket_key};
+use crate::joining::{Answer, MachineTold, Request, ticket_key};
 use crate::reconcilers::voters::leaving_key;
 use crate::records::{Ticket, decode, encode};
 use crate::{Daemon, View, founding, pki, reached, start};
@@ -85,11 +85,23 @@ fn refuse(view: &View, request: &Request) -> Result<(), Error> {
             twin.uuid()
         )));
     }
-    if request.software != VERSION && !request.force {
-        return Err(Error::new(
-            "POOL_JOINING_HOST_MUST_HAVE_SAME_PRODUCT_VERSION",
-            Vec::<String>::new(),
-        ));
+    let Some(member) = view
+        .records("pool")
+        .find_map(|pool| view.record("host", target(pool, "master")?))
+        .or_else(|| view.records("host").next())
+    else {
+        return Ok(());
+    };
+    let mut joining = request.machine.clone();
+    if joining.version.is_empty() {
+        joining.version.clone_from(&request.software);
     }
-    Ok(())
+    let mut there = MachineTold::of(member);
+    there.update = view.schema_active().map_or(there.update, |schema| schema.to_string());
+    let differences =
+        likeness::differences(&joining.machine(), text(member, "name_label"), &there.machine());
+    match likeness::refusal(&differences, request.force) {
+        Some(why) => Err(Error::new("HOSTS_NOT_HOMOGENEOUS", [why])),
+        None => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use super::super::{text, text_param, truth};
 use crate::api::{Authorized, errors};
 use crate::backend::Backend;
 use crate::first_start::VERSION;
-use crate::joining::{self, Answer, Outcome, Request};
+use crate::joining::{self, Answer, MachineTold, Outcome, Request};
 use crate::pki::{self, HostKey};
 use crate::records::VdiLock;
 use crate::{Daemon, View, random_uuid, reached};
@@ -53,6 +53,7 @@ pub(super) async fn join(
         csr: key.csr_pem.clone(),
         software: VERSION.to_owned(),
         force,
+        machine: machine(daemon, &view),
     };
     crate::api::second_look::acts();
     let answer = ask(call, &request).await?;
@@ -91,6 +92,13 @@ pub(super) async fn join(
         stopping.stop();
     });
     result
+}
+
+/// What this host is made of; a test of a debug build may say otherwise.
+fn machine(daemon: &Daemon, view: &View) -> MachineTold {
+    let told = crate::test_doors::read(daemon.config()).machine;
+    told.or_else(|| view.record("host", daemon.host()).map(|host| MachineTold::of(host)))
+        .unwrap_or_default()
 }
 
 fn check(view: &View) -> Result<(), Error> {
