@@ -127,7 +127,6 @@ mod tests {
         assert_eq!(refusal(&[], false), None);
     }
 
-    /// proves: S1-22 (table)
     #[test]
     fn each_difference_has_a_sentence_that_names_both_sides() {
         let flags = |all: &[&str]| all.iter().map(|f| (*f).to_owned()).collect::<BTreeSet<_>>();
