@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 mod exit;
 pub mod export;
 pub mod images;
@@ -45,6 +46,8 @@ enum Command {
     Scan(scan::Arguments),
     /// Proposes the change that makes a lost repository visible again; writes it when told so by name.
     Repair(repair::Arguments),
+    /// Reads the layout of a disk from an installer's log.
+    Evidence(evidence::Arguments),
     /// Puts back what a repair changed.
     Undo(repair::UndoArguments),
     /// Writes a virtual disk's content into a file.
@@ -68,6 +71,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
         Command::Repair(arguments) => repair::run(arguments, line.output),
+        Command::Evidence(arguments) => evidence::run(arguments, line.output),
         Command::Undo(arguments) => repair::run_undo(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
         Command::Propose(arguments) => propose::run(arguments, line.output),

@@ -8,7 +8,7 @@ use disk_format::source::{FileSource, Source};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::survey::Survey;
-use crate::{Error, Exit, report};
+use crate::{Error, Exit, evidence, report};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Prints a sheet to keep with the disk: everything that is known of it.
     #[arg(long)]
     sheet: bool,
+    /// An installer's log, or other text that tells how the disk was laid out.
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -25,7 +28,10 @@ pub struct Arguments {
 /// # Errors
 /// If the disk can't be read.
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
-    let (_, survey) = survey(&arguments.path)?;
+    let (_, mut survey) = survey(&arguments.path)?;
+    if let Some(file) = &arguments.evidence {
+        evidence::apply(&evidence::read(file)?, &mut survey.former);
+    }
     match form {
         Output::Json => output::print_json(&report::json(&arguments.path, &survey))?,
         Output::Text => output::print(&report::text(&arguments.path, &survey, arguments.sheet))?,

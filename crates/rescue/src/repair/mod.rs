@@ -22,7 +22,7 @@ pub use plan::{Consent, Plan, Write};
 pub use undo::{Arguments as UndoArguments, run as run_undo};
 
 use crate::output::{self, Output};
-use crate::{Error, Exit, scan};
+use crate::{Error, Exit, evidence, scan};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Clears the mark that the group was exported.
     #[arg(long)]
     clear_exported: bool,
+    /// An installer's log, or other text that tells how the disk was laid out: numbers and ends are taken from it.
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     /// Where to save what was there; must be on another disk.
     #[arg(long, value_name = "FILE")]
     undo_file: Option<PathBuf>,
@@ -57,7 +60,10 @@ pub struct Arguments {
 /// # Errors
 /// If the disk can't be read or written, or the change is refused.
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
-    let (source, survey) = scan::survey(&arguments.path)?;
+    let (source, mut survey) = scan::survey(&arguments.path)?;
+    if let Some(file) = &arguments.evidence {
+        evidence::apply(&evidence::read(file)?, &mut survey.former);
+    }
     let consent = Consent {
         start: arguments.start,
         shrink: arguments.shrink.clone(),

@@ -1,0 +1,310 @@
+//! `evidence`: what others wrote down of a disk before it was wrecked.
+//!
+//! XenServer's installer logs the commands that it runs with their output (`ran ['/sbin/lvm', 'pvs', …]; rc 0`, `sgdisk --print`), right
+//! before it erases the table. From such a log the old layout is rebuilt; `scan` and `repair` take numbers and ends of partitions from it. It
+//! never gives a start: that one is found on the disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::output::{self, Output};
+use crate::survey::former::Former;
+use crate::{Error, Exit};
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The installer's log, or text with the output of `sgdisk --print`, `pvs`, `lvs` or `pvscan`.
+    file: PathBuf,
+}
+
+/// A line of a partition table as `sgdisk --print` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Number.
+    pub number: u32,
+    /// First sector.
+    pub start_sector: u64,
+    /// Last sector.
+    pub end_sector: u64,
+    /// Type as sgdisk's code.
+    pub type_code: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A table that was printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Printed {
+    /// Line of the file.
+    pub line: usize,
+    /// The disk, if it was named.
+    pub disk: Option<String>,
+    /// The partitions.
+    pub partitions: Vec<Row>,
+    /// A command that erases the table came before it.
+    pub after_erasure: bool,
+}
+
+/// A physical volume as `pvscan` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scanned {
+    /// Device.
+    pub device: String,
+    /// Group; empty if none.
+    pub group: String,
+    /// Size as printed, e.g. `91.99 GB`.
+    pub size: String,
+    /// Free space as printed.
+    pub free: String,
+}
+
+/// All that a text tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// The layout before the table was erased: the last table printed before that, or the first one at all.
+    pub layout: Option<Printed>,
+    /// All tables that were printed.
+    pub tables: Vec<Printed>,
+    /// Rows of LVM's reports by command (`pvs`, `vgs`, `lvs`), each by column.
+    pub reports: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    /// What `pvscan` showed.
+    pub pvscan: Vec<Scanned>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
+    let evidence = read(&arguments.file)?;
+    if evidence == Evidence::default() {
+        return Err(Error::NotFound(format!(
+            "{} tells nothing of partitions or volumes",
+            arguments.file.display()
+        )));
+    }
+    match form {
+        Output::Json => output::print_json(&evidence)?,
+        Output::Text => output::print(&text(&evidence))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a file; what is no UTF-8 is replaced.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read(path: &Path) -> Result<Evidence, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+fn text(evidence: &Evidence) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    if let Some(layout) = &evidence.layout {
+        let disk = layout.disk.as_deref().unwrap_or("the disk");
+        let _ = writeln!(out, "Layout of {disk} before it was erased (line {}):", layout.line);
+        for p in &layout.partitions {
+            let _ = writeln!(
+                out,
+                "  {:>3} {:>13} {:>13}  {} {}",
+                p.number, p.start_sector, p.end_sector, p.type_code, p.name
+            );
+        }
+    }
+    for (command, rows) in &evidence.reports {
+        let _ = writeln!(out, "{command}:");
+        for row in rows {
+            let cells: Vec<String> = row.iter().map(|(k, v)| format!("{k} {v}")).collect();
+            let _ = writeln!(out, "  {}", cells.join(", "));
+        }
+    }
+    for pv in &evidence.pvscan {
+        let _ = writeln!(out, "{} in {}: {}, {} free", pv.device, pv.group, pv.size, pv.free);
+    }
+    out
+}
+
+/// Reads a text.
+#[must_use]
+pub fn parse(text: &str) -> Evidence {
+    let mut evidence = Evidence::default();
+    let mut disk: Option<String> = None;
+    let mut erased = false;
+    let mut table: Option<Printed> = None;
+    let mut columns: Option<(String, Vec<String>)> = None;
+    for (line, number) in text.lines().zip(1..) {
+        let bare = line.trim();
+        let bare = bare.strip_prefix("STANDARD OUT:").unwrap_or(bare).trim();
+        if bare.contains("--zap-all") || bare.contains("--clear") {
+            erased = true;
+        }
+        if let Some(named) = bare.split("sgdisk").nth(1).filter(|_| bare.contains("--print")) {
+            disk = named
+                .split(|c: char| c.is_whitespace() || "',[]".contains(c))
+                .find(|word| word.starts_with("/dev/"))
+                .map(str::to_owned);
+        }
+        if bare.contains("ran [") {
+            columns = report_columns(bare);
+        }
+        if bare.starts_with("Number") && bare.contains("Start (sector)") {
+            evidence.tables.extend(table.take());
+            let disk = disk.clone();
+            table = Some(Printed { line: number, disk, partitions: vec![], after_erasure: erased });
+        } else if let Some(open) = &mut table {
+            match row(bare) {
+                Some(row) => open.partitions.push(row),
+                None if bare.is_empty() => {}
+                None => evidence.tables.extend(table.take()),
+            }
+        }
+        if let Some((command, names)) = &columns {
+            let cells: Vec<&str> = bare.split('#').map(str::trim).collect();
+            if bare.contains('#') && cells.len() == names.len() && !bare.contains("ran [") {
+                let row = names.iter().cloned().zip(cells.iter().map(|c| (*c).to_owned()));
+                evidence.reports.entry(command.clone()).or_default().push(row.collect());
+            }
+        }
+        evidence.pvscan.extend(scanned(bare));
+    }
+    evidence.tables.extend(table);
+    evidence.tables.retain(|t| !t.partitions.is_empty());
+    evidence.layout = evidence
+        .tables
+        .iter()
+        .rev()
+        .find(|t| !t.after_erasure)
+        .or(evidence.tables.first())
+        .cloned();
+    evidence
+}
+
+/// `3  16779264  209715166  92.0 GiB  8E00  name`.
+fn row(line: &str) -> Option<Row> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [number, start, end, _size, _unit, code, name @ ..] = words.as_slice() else { return None };
+    let code_fits = code.len() == 4 && code.bytes().all(|b| b.is_ascii_hexdigit());
+    code_fits.then_some(Row {
+        number: number.parse().ok()?,
+        start_sector: start.parse().ok()?,
+        end_sector: end.parse().ok()?,
+        type_code: code.to_ascii_uppercase(),
+        name: name.join(" "),
+    })
+}
+
+/// Command and columns of `ran ['/sbin/lvm', 'pvs', …, '--options', 'pv_name,vg_name']; rc 0`.
+fn report_columns(line: &str) -> Option<(String, Vec<String>)> {
+    let words: Vec<&str> = line.split('\'').skip(1).step_by(2).collect();
+    let lvm = words.iter().position(|w| w.ends_with("/lvm"))?;
+    let command = words.get(lvm + 1)?;
+    let options = words.iter().position(|w| *w == "--options")?;
+    let names = words.get(options + 1)?.split(',').map(str::to_owned).collect();
+    Some(((*command).to_owned(), names))
+}
+
+/// `PV /dev/sda3   VG NAME   lvm2 [91.99 GB / 67.92 GB free]`, old and new units, with `<` before rounded sizes.
+fn scanned(line: &str) -> Option<Scanned> {
+    let rest = line.strip_prefix("PV ")?;
+    let (head, sizes) = rest.split_once("lvm2 [")?;
+    let sizes = sizes.split(']').next()?;
+    let (size, free) = sizes.split_once('/').unwrap_or((sizes, ""));
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let group = words.iter().position(|w| *w == "VG").and_then(|at| words.get(at + 1));
+    let plain =
+        |text: &str| text.trim().trim_start_matches('<').trim_end_matches("free").trim().to_owned();
+    Some(Scanned {
+        device: (*words.first()?).to_owned(),
+        group: group.map_or(String::new(), |g| (*g).to_owned()),
+        size: plain(size),
+        free: plain(free),
+    })
+}
+
+/// Gives partitions that were the numbers and ends that evidence tells, where it names the start that was found.
+pub fn apply(evidence: &Evidence, former: &mut [Former]) {
+    let Some(layout) = &evidence.layout else { return };
+    for f in former {
+        let Some(row) = layout.partitions.iter().find(|r| r.start_sector == f.partition.start)
+        else {
+            continue;
+        };
+        if row.end_sector >= f.partition.end {
+            f.partition.end = row.end_sector;
+            f.partition.number = row.number;
+            f.evidence.push(format!(
+                "the log (line {}) had partition {} at these sectors, type {}",
+                layout.line, row.number, row.type_code
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+ INFO     [2014-05-02 18:15:39] ran ['/sbin/lvm', 'pvs', '--noheadings', '--nosuffix', '--units', 'b', '--separator', '#', '--options', 'pv_name,vg_name,pe_start,pv_size']; rc 0
+STANDARD OUT:   /dev/sda3#VG_XenStorage-c4582230-be8f-ba20-cd32-6f04a9e5dc73#11534336#98775859200
+
+ /sbin/sgdisk --print /dev/sda
+
+Number  Start (sector)    End (sector)  Size       Code  Name
+
+   1            2048         8388641   4.0 GiB     0700
+   2         8390656        16777249   4.0 GiB     0700
+   3        16779264       209715166   92.0 GiB    8E00
+
+So far so good
+INFO     [2014-05-02 19:51:56] ran ['/sbin/sgdisk', '--zap-all', '/dev/sda']; rc 0
+    /sbin/sgdisk --print /dev/sda
+Number  Start (sector)    End (sector)  Size       Code  Name
+   1            2048         8388641   4.0 GiB     0700
+   2         8390656        16777249   4.0 GiB     0700
+Yes Partition 3, our lvm data is gone.
+";
+
+    /// proves: S0-23 (table)
+    #[test]
+    fn the_layout_before_the_erasure_is_read_from_an_installer_s_log() {
+        let evidence = parse(LOG);
+        let layout = evidence.layout.expect("a layout");
+        assert_eq!(layout.disk.as_deref(), Some("/dev/sda"));
+        let rows: Vec<_> = layout
+            .partitions
+            .iter()
+            .map(|r| (r.number, r.start_sector, r.end_sector, r.type_code.as_str()))
+            .collect();
+        let expected = [
+            (1, 2048, 8_388_641, "0700"),
+            (2, 8_390_656, 16_777_249, "0700"),
+            (3, 16_779_264, 209_715_166, "8E00"),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(evidence.tables.len(), 2);
+        assert_eq!(evidence.reports["pvs"][0]["pe_start"], "11534336");
+    }
+
+    /// proves: S0-29 (table)
+    #[test]
+    fn pvscan_is_read_in_its_old_and_its_new_form() {
+        let text = "  PV /dev/sda3   VG VG_XenStorage-c4   lvm2 [91.99 GB / 67.92 GB free]\n  PV /dev/sdb   VG a   lvm2 [<92.00 GiB / 67.92 GiB free]\n  PV /dev/sdc        lvm2 [10.00 GiB]\n";
+        let found = parse(text).pvscan;
+        let shown: Vec<_> = found
+            .iter()
+            .map(|s| (s.device.as_str(), s.group.as_str(), s.size.as_str(), s.free.as_str()))
+            .collect();
+        let expected = [
+            ("/dev/sda3", "VG_XenStorage-c4", "91.99 GB", "67.92 GB"),
+            ("/dev/sdb", "a", "92.00 GiB", "67.92 GiB"),
+            ("/dev/sdc", "", "10.00 GiB", ""),
+        ];
+        assert_eq!(shown, expected);
+    }
+}
