@@ -68,6 +68,7 @@ pub struct VirtualDisk {
 #[derive(Debug)]
 pub struct Wreck {
     dir: tempfile::TempDir,
+    image: PathBuf,
     sectors: u64,
     /// The repository's uuid since the last installation.
     pub sr: Uuid,
@@ -117,9 +118,9 @@ impl Wreck {
             VirtualDisk { name, description, content, bytes, uuid, raw, body, footer }
         });
         let disks = disks.collect();
-        let wreck = Self { dir, sectors, sr: Uuid::nil(), disks };
-        sparse(&wreck.image(), sectors * SECTOR);
-        wreck
+        let image = dir.path().join("host.img");
+        sparse(&image, sectors * SECTOR);
+        Self { dir, image, sectors, sr: Uuid::nil(), disks }
     }
 
     /// The three machines of the document on its disk of 100 GiB.
@@ -135,8 +136,20 @@ impl Wreck {
     }
 
     /// The host's disk.
-    pub fn image(&self) -> PathBuf {
-        self.dir.path().join("host.img")
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// Carries the disk to another machine, as its file there.
+    ///
+    /// # Panics
+    /// If it can't be copied.
+    pub fn carry_to(&mut self, file: &Path) {
+        let mut copy = command("cp");
+        copy.arg("--sparse=always").args([&*self.image, file]);
+        told(copy);
+        fs::remove_file(&self.image).expect("our own file");
+        file.clone_into(&mut self.image);
     }
 
     /// A directory for what a test makes of it.
@@ -156,9 +169,15 @@ impl Wreck {
 
     /// Installs the host: table, system, repository with its disks; whatever was there before is overwritten as by an installer.
     pub fn install(&mut self) {
-        self.sr = Uuid::new_v4();
-        for disk in &mut self.disks {
-            disk.uuid = Uuid::new_v4();
+        let disks: Vec<Uuid> = self.disks.iter().map(|_| Uuid::new_v4()).collect();
+        self.install_as(Uuid::new_v4(), &disks);
+    }
+
+    /// The same with these uuids for the repository and the disks.
+    pub fn install_as(&mut self, sr: Uuid, disks: &[Uuid]) {
+        self.sr = sr;
+        for (disk, uuid) in self.disks.iter_mut().zip(disks) {
+            disk.uuid = *uuid;
         }
         let (group, last) = (self.group(), self.last());
         let mut script = format!(
@@ -179,7 +198,7 @@ impl Wreck {
         );
         let mgt = self.dir.path().join("mgt");
         fs::write(&mgt, self.names()).expect("room for 4 MiB");
-        let mut nested = Nested::new().disk(&self.image(), "host").input("mgt", &mgt);
+        let mut nested = Nested::new().disk(self.image(), "host").input("mgt", &mgt);
         for (at, disk) in self.disks.iter().enumerate() {
             let (volume, bytes) = (disk.volume(), disk.volume_bytes());
             let _ = write!(
@@ -215,7 +234,7 @@ impl Wreck {
              mkfs.ext3 -F -L root-skirhppo /dev/sda1
              sgdisk --print /dev/sda > /out/table
              pvs --noheadings > /out/pvs";
-        let done = Nested::new().disk(&self.image(), "host").run(script).good();
+        let done = Nested::new().disk(self.image(), "host").run(script).good();
         assert_eq!(done.text("pvs").trim(), "", "no volume group is left to see");
         let table = done.text("table");
         assert_eq!(table.lines().filter(|l| l.contains(" 0700 ")).count(), 2, "{table}");
@@ -239,7 +258,7 @@ impl Wreck {
              cmp mgt /dev/{group}/MGT\n"
         );
         let mgt = self.dir.path().join("mgt");
-        let mut nested = Nested::new().disk(&self.image(), "host").input("mgt", &mgt);
+        let mut nested = Nested::new().disk(self.image(), "host").input("mgt", &mgt);
         for (at, disk) in self.disks.iter().enumerate() {
             let device = format!("/dev/{group}/{}", disk.volume());
             let body = fs::metadata(&disk.body).expect("a file from before").len();

@@ -9,7 +9,8 @@ use tests::documents::run::Reader;
 use tests::{PoolLab, workspace};
 
 /// Documents that a test below follows.
-const FOLLOWED: &[&str] = &["README.md", "docs/guides/lab.md", "docs/guides/recovery.md"];
+const FOLLOWED: &[&str] =
+    &["README.md", "docs/guides/lab.md", "docs/guides/recovery.md", "docs/guides/salvage.md"];
 
 /// Longest parse of a block, on a busy machine.
 const PARSE: Duration = Duration::from_secs(10);

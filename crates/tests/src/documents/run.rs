@@ -1,8 +1,8 @@
 //! Follows a document as its reader would: every command exactly as printed, in order, against a lab of its own.
 //!
 //! Commands on the machine run in the root of the source tree with the programs in `PATH`; what they export is there for
-//! the commands that follow. `HOLDFAST_LAB` names the test's own lab, so a document need not. Nothing is passed over: what
-//! can't be run fails.
+//! the commands that follow. `HOLDFAST_LAB` names the test's own lab, so a document need not. A test may add a place of its
+//! own, such as a nested guest. Nothing is passed over: what can't be run fails.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,12 +18,22 @@ const COMMAND: Duration = Duration::from_secs(240);
 /// Pause between two tries of a block that has time to come true.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// Types a line at a place that only the test knows.
+type Typist<'a> = Box<dyn Fn(&str) -> Finished + 'a>;
+
 /// A reader at work.
-#[derive(Debug)]
 pub struct Reader<'a> {
     lab: &'a PoolLab,
+    /// Places beside the machine and the lab's hosts, by the name after `on=`.
+    places: Vec<(&'static str, Typist<'a>)>,
     /// Keeps what the machine's shell exports from one command to the next.
     exported: tempfile::TempDir,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("lab", self.lab).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -32,7 +42,19 @@ impl<'a> Reader<'a> {
     /// # Panics
     /// If there is no room for a temporary file.
     pub fn new(lab: &'a PoolLab) -> Self {
-        Self { lab, exported: tempfile::tempdir().expect("a temporary directory") }
+        let exported = tempfile::tempdir().expect("a temporary directory");
+        Self { lab, places: Vec::new(), exported }
+    }
+
+    /// Knows one more place: what is typed on `name` goes to `typist`.
+    #[must_use]
+    pub fn with_place(
+        mut self,
+        name: &'static str,
+        typist: impl Fn(&str) -> Finished + 'a,
+    ) -> Self {
+        self.places.push((name, Box::new(typist)));
+        self
     }
 
     /// Follows a document from its beginning to its end.
@@ -84,12 +106,16 @@ impl<'a> Reader<'a> {
     /// Types one line, and tells the test's output so.
     #[expect(clippy::print_stdout, reason = "what was typed belongs to the test's output")]
     pub fn type_in(&self, on: Option<&str>, line: &str) -> Finished {
-        let typed = match on {
-            Some(host) => self.lab.command(&["exec", host, "--", "sh", "-c", line]),
-            None => self.on_the_machine(line),
-        };
         let begun = Instant::now();
-        let done = ended(run(typed, None, COMMAND));
+        let own = self.places.iter().find(|(name, _)| on == Some(*name));
+        let done = match (own, on) {
+            (Some((_, typist)), _) => typist(line),
+            (None, Some(host)) => {
+                let typed = self.lab.command(&["exec", host, "--", "sh", "-c", line]);
+                ended(run(typed, None, COMMAND))
+            }
+            (None, None) => ended(run(self.on_the_machine(line), None, COMMAND)),
+        };
         let (place, took) = (on.unwrap_or("machine"), begun.elapsed());
         println!("{place}# {line}\n{}{}[{took:.1?}, {}]", done.stdout, done.stderr, done.status);
         done
