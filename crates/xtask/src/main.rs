@@ -36,6 +36,8 @@ enum Verb {
     Codegen(codegen::Arguments),
     /// Shows a pool of three hosts, guests on it, and its coordinator's power cut.
     Demo(demo::Arguments),
+    /// Builds `holdfast-rescue` as one static program.
+    Dist,
     /// Builds the test guest's disk image.
     Guest(guest::Arguments),
     /// Builds the programs and runs `holdfast-lab` with these arguments.
@@ -58,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Ci => ci::run(&root()),
         Verb::Codegen(arguments) => codegen::run(&arguments, &root()),
         Verb::Demo(arguments) => demo::run(&arguments, &root()),
+        Verb::Dist => programs::dist(&root()),
         Verb::Guest(arguments) => guest::run(&arguments, &root()),
         Verb::Lab(arguments) => programs::lab(&arguments, &root()),
         Verb::Packages(arguments) => packages::run(&arguments),

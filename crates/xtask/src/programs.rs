@@ -146,3 +146,20 @@ fn measuring(root: &Path, release: bool, product: bool) -> anyhow::Result<Comman
     ensure!(cargo.status().context("starting cargo")?.success(), "the build failed");
     Ok(Command::new(programs.join("holdfast-bench")))
 }
+
+/// Entry of `cargo xtask dist`: builds the program that is copied alone to a rescue system, without a dynamic library.
+pub(crate) fn dist(root: &Path) -> anyhow::Result<()> {
+    // The target is named so that build scripts and macros, which must be dynamic, don't get the flag.
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(root)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["build", "--release", "--bin", "holdfast-rescue", "--target", TARGET])
+        .status()
+        .context("starting cargo")?;
+    ensure!(status.success(), "the build failed");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    say(&format!("{}", target.join(TARGET).join("release/holdfast-rescue").display()));
+    Ok(())
+}
