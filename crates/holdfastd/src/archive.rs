@@ -138,11 +138,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
 /// A number in octal digits, or in GNU's binary form.
 fn octal(field: &[u8]) -> Option<u64> {
     if field.first().is_some_and(|b| b & 0x80 != 0) {
-        let (low, high) = (field.get(field.len().checked_sub(8)?..)?, &field[1..field.len() - 8]);
-        return high
-            .iter()
-            .all(|b| *b == 0)
-            .then(|| low.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        let (high, low) = field.split_at(field.len().checked_sub(8)?);
+        let fits = high.iter().skip(1).all(|b| *b == 0);
+        return fits.then(|| low.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
     }
     let text = std::str::from_utf8(field).ok()?;
     let text = text.trim_matches(|c| c == ' ' || c == '\0');
