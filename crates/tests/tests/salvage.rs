@@ -51,6 +51,30 @@ fn the_documents_disks_come_out_of_the_wreck_untouched_and_one_boots() {
     same(&before, wreck.image());
 }
 
+/// proves: S0-26 (nested)
+#[test]
+fn one_confirmation_brings_the_repository_back_and_undo_takes_it_away_again() {
+    let mut wreck = Wreck::new(12, &[("jira / postgres data", "", 1, Content::Files)]);
+    wreck.install();
+    wreck.downgrade();
+    let before = copied(wreck.image());
+    rescue(&["repair"], wreck.image(), 0);
+    same(&before, wreck.image());
+    let undo = wreck.dir().join("undo.json");
+    let mut ours = command(program("holdfast-rescue"));
+    ours.current_dir(wreck.dir()).arg("repair").arg(wreck.image());
+    ours.args(["--apply", "--confirm", &wreck.group()]);
+    let done = must(ours, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
+    let written = done.lines().find_map(|l| l.split("holdfast-rescue undo ").nth(1));
+    let written = written.unwrap_or_else(|| panic!("no undo file is named: {done}"));
+    std::fs::rename(wreck.dir().join(written.trim()), &undo).expect("it is where it was written");
+    wreck.proves_whole();
+    let mut back = command(program("holdfast-rescue"));
+    back.arg("undo").arg(&undo);
+    must(back, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
+    same(&before, wreck.image());
+}
+
 /// proves: S0-18 (lab)
 #[test]
 fn the_guide_to_salvage_works_as_printed() {
