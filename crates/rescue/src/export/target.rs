@@ -63,7 +63,10 @@ pub(crate) struct RawTarget {
 impl RawTarget {
     /// Makes the file as large as the disk, all of it a hole from `used` on.
     pub(crate) fn new(file: File, size: u64, used: u64) -> io::Result<Self> {
-        file.set_len(used)?;
+        // Not on a new file: ext4 starts to write one out on close that was once cut to nothing.
+        if file.metadata()?.len() > used {
+            file.set_len(used)?;
+        }
         file.set_len(size)?;
         Ok(Self { file, size, used })
     }
