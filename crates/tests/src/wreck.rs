@@ -360,9 +360,11 @@ fn escaped(text: &str) -> String {
 fn fill(raw: &Path, content: Content, dir: &Path) {
     match content {
         Content::Encrypted => {
-            let mut luks = command("qemu-img");
-            luks.args(["create", "-f", "luks", "--object", "secret,id=key,data=passphrase"]);
-            luks.args(["-o", "key-secret=key,iter-time=10"]).arg(raw).arg("16M");
+            // QEMU measures its own time for the key, and gives up where the kernel's clock for that is coarse.
+            let script = "for try in $(seq 200); do qemu-img create -q -f luks --object secret,id=key,data=passphrase \
+                -o key-secret=key,iter-time=10 \"$1\" 16M && exit; done; exit 1";
+            let mut luks = command("sh");
+            luks.args(["-c", script, "sh"]).arg(raw);
             told(luks);
             // Its data look like noise.
             let mut noise = vec![0; 4 << 20];
