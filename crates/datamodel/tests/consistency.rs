@@ -303,7 +303,11 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
     // A recovery is an administrator's decision, also from afar.
     let by_administrators = ["pool.holdfast_emergency_transition", "pool.holdfast_join"];
     // What an operator may do in several steps, in one.
-    let by_operators = ["host.holdfast_enter_maintenance", "host.holdfast_leave_maintenance"];
+    let by_operators = [
+        "SR.holdfast_repair",
+        "host.holdfast_enter_maintenance",
+        "host.holdfast_leave_maintenance",
+    ];
     // Whoever may read the records may know what is true of them.
     let by_readers = [
         "VM.holdfast_get_state",
