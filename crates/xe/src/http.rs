@@ -8,6 +8,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::lineages;
+
 /// After this long the person is told what is waited for (S2-6).
 const QUIET: Duration = Duration::from_secs(2);
 /// Largest answer that is read: 5,000 VMs are about 20 MiB.
@@ -64,6 +66,8 @@ pub(crate) struct Waits<'w> {
     pub(crate) noticed: &'w mut bool,
     /// That the answers are old was said already.
     pub(crate) old: &'w mut bool,
+    /// Which lineage of the pool answered was looked at already.
+    pub(crate) placed: &'w mut bool,
 }
 
 impl Waits<'_> {
@@ -100,6 +104,12 @@ impl Waits<'_> {
                 "Note: {} has no contact with its pool: it answers from its copy of the pool database, {text} old.\n",
                 self.server
             ));
+        }
+        if let Some(lineage) = &head.lineage
+            && !std::mem::replace(self.placed, true)
+            && let Some(text) = lineages::meet(lineage, &self.server)
+        {
+            (self.notice)(&text);
         }
         let mut rest = buffer.split_off(head_end + 4);
         let body = match head.length {
@@ -222,6 +232,8 @@ pub(crate) struct Head {
     pub(crate) location: Option<String>,
     /// The answer is from a copy of the pool database that has had no contact with a majority for so long, seconds.
     pub(crate) age: Option<String>,
+    /// The answer is from this lineage of this pool, `UUID EPOCH`.
+    pub(crate) lineage: Option<String>,
 }
 
 impl Head {
@@ -234,8 +246,14 @@ impl Head {
             .and_then(|l| l.split(' ').nth(1))
             .and_then(|code| code.parse().ok())
             .ok_or_else(|| Wire::Bad("the server does not speak HTTP".to_owned()))?;
-        let mut head =
-            Head { status, length: Length::UntilClosed, keep: true, location: None, age: None };
+        let mut head = Head {
+            status,
+            length: Length::UntilClosed,
+            keep: true,
+            location: None,
+            age: None,
+            lineage: None,
+        };
         for line in lines {
             let Some((name, value)) = line.split_once(':') else { continue };
             let value = value.trim();
@@ -251,6 +269,7 @@ impl Head {
                 }
                 "location" => head.location = Some(value.to_owned()),
                 "holdfast-replica-age" => head.age = Some(value.to_owned()),
+                "holdfast-lineage" => head.lineage = Some(value.to_owned()),
                 "connection" if value.eq_ignore_ascii_case("close") => head.keep = false,
                 _ => {}
             }

@@ -21,6 +21,7 @@ mod help;
 mod http;
 mod interrupt;
 mod kept_fields;
+mod lineages;
 mod local;
 mod output;
 mod pasted;

@@ -170,6 +170,21 @@ impl<'a> Out<'a> {
         yes
     }
 
+    /// Asks a person who watches whether to go on, yes if nothing is typed. Nobody watches: yes.
+    pub(crate) fn user_agrees(&mut self, question: &str) -> bool {
+        if !self.terminal.is_watched() {
+            return true;
+        }
+        self.stderr(&format!("{question} [Y/n] "));
+        let answer = self.terminal.read_line();
+        let answer = answer.trim().to_ascii_lowercase();
+        let agrees = matches!(answer.as_str(), "" | "y" | "yes");
+        if !agrees {
+            self.stderr("Nothing was done.\n");
+        }
+        agrees
+    }
+
     /// Ends a successful command: minimal and JSON output are printed now.
     pub(crate) fn finish(&mut self) {
         match self.form {

@@ -17,6 +17,8 @@ const STEP_SECONDS: f64 = 1.0;
 const QUIET: Duration = Duration::from_secs(2);
 /// How long nobody may answer while a task is followed: a daemon's restart, or the choice of a new coordinator.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Key of a task's `other_config` where the server tells how far the work has come (S2-12).
+const STAGE: &str = "holdfast:stage";
 /// Pause between attempts meanwhile.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 /// How long a cancelled task may take to end before `xe` leaves it to the pool.
@@ -56,6 +58,7 @@ fn follow(
     let mut lost: Option<Instant> = None;
     let mut progress = Progress { drawn: false, said: false };
     let mut events = Events::new(task);
+    let mut stage = String::new();
     loop {
         let state = match events.next(api) {
             // The host that took the call may be restarting, or gone for good while another goes on with the task.
@@ -75,6 +78,11 @@ fn follow(
                 other?
             }
         };
+        if let Some(state) = state.as_ref().filter(|s| !s.stage.is_empty() && s.stage != stage) {
+            stage.clone_from(&state.stage);
+            progress.clear(out);
+            out.stderr(&format!("{method}: {stage}\n"));
+        }
         if let Some(state) = &state
             && state.status != "pending"
         {
@@ -109,6 +117,8 @@ struct State {
     progress: f64,
     result: String,
     error_info: Vec<String>,
+    /// How far it has come in words, where the server tells.
+    stage: String,
 }
 
 impl State {
@@ -118,6 +128,11 @@ impl State {
             progress: fields.get("progress").and_then(Value::as_f64).unwrap_or(0.0),
             result: fields.get("result").map(text_of).unwrap_or_default(),
             error_info: fields.get("error_info").map(texts).unwrap_or_default(),
+            stage: fields
+                .get("other_config")
+                .and_then(|config| config.get(STAGE))
+                .map(text_of)
+                .unwrap_or_default(),
         })
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Transport {
     noticed: bool,
     /// So is one that answers are old.
     old: bool,
+    /// So is one look at which lineage of the pool answers.
+    placed: bool,
 }
 
 struct Connection {
@@ -159,6 +161,7 @@ impl Transport {
             notice,
             noticed: false,
             old: false,
+            placed: false,
         }
     }
 
@@ -385,6 +388,7 @@ impl Transport {
             notice: &mut *self.notice,
             noticed: &mut self.noticed,
             old: &mut self.old,
+            placed: &mut self.placed,
         };
         let (body, keep) = wait.talk(&mut *connection.stream, message)?;
         if keep {

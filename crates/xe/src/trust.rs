@@ -137,7 +137,8 @@ struct Store {
     pem: PathBuf,
 }
 
-fn directory() -> Option<PathBuf> {
+/// Where things are remembered for this user.
+pub(crate) fn directory() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".xe.d"))
 }
 

@@ -16,11 +16,11 @@ use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::{find, object, ref_param, text, text_param};
 use crate::api::{Authorized, errors};
-use crate::edits::{self, Change};
+use crate::edits::{self, Change, Edit, Object};
 use crate::power::{self, Device};
 use crate::reconcilers::this_host::member;
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, action};
-use crate::{Daemon, View, fencing};
+use crate::{Daemon, View, fencing, tasks};
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -155,6 +155,19 @@ pub(super) fn sagas() -> Vec<Def> {
     ]
 }
 
+/// Key of a task's `other_config`: how far a host has come that was switched on, for people.
+const STAGE: &str = "holdfast:stage";
+
+/// Tells how far it has come, in the commit that records the step.
+fn tell(state: &mut State, stage: &str) -> Result<(), StepError> {
+    let task = Object::new(tasks::TASK, sagas::face(state)?.task);
+    let field = edits::field_of(tasks::TASK, "other_config");
+    let mut change = Change::new();
+    change.edit(task, Edit::Insert(field, Value::word(STAGE), stage.into()));
+    state.stage(change);
+    Ok(())
+}
+
 fn its_device(daemon: &Daemon, view: &View, host: Uuid) -> Result<Device, StepError> {
     let record = find(view, "host", OpaqueRef::new(host)).map_err(|e| sagas::failed(&e))?;
     device(daemon, view, record).map_err(|e| sagas::failed(&e))
@@ -166,6 +179,7 @@ async fn switch_on(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     device.switch(daemon, Power::On).await.map_err(|error| {
         sagas::failed(&errors::internal(format!("power device {}: {error}", device.agent)))
     })?;
+    tell(state, "power: ordered")?;
     Ok(Flow::Next)
 }
 
@@ -173,21 +187,29 @@ async fn await_power(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
     let device = its_device(daemon, &daemon.view().await, args.host)?;
     match device.status(daemon).await {
-        Ok(Power::On) => Ok(Flow::Next),
+        Ok(Power::On) => {
+            tell(state, "power: on; boot: under way")?;
+            Ok(Flow::Next)
+        }
         Ok(Power::Off) | Err(_) => Ok(Flow::Again(LOOK)),
     }
 }
 
 async fn await_daemon(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
+    const ANSWERS: &str = "power: on; boot: done; daemon: answers; pool: not joined yet";
     let args: Args = sagas::args(state)?;
     let view = daemon.view().await;
     if has_joined(daemon, &view, &args) {
+        tell(state, ANSWERS)?;
         return Ok(Flow::Next);
     }
     let Some(member) = member(&view, args.host) else { return Ok(Flow::Again(LOOK)) };
     let address = (member.address.as_str(), member.api_port);
     match tokio::time::timeout(LOOK, tokio::net::TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(Flow::Next),
+        Ok(Ok(_)) => {
+            tell(state, ANSWERS)?;
+            Ok(Flow::Next)
+        }
         Ok(Err(_)) | Err(_) => Ok(Flow::Again(LOOK)),
     }
 }
@@ -195,7 +217,11 @@ async fn await_daemon(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 async fn await_joined(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
     let view = daemon.view().await;
-    if has_joined(daemon, &view, &args) { Ok(Flow::Next) } else { Ok(Flow::Again(LOOK)) }
+    if !has_joined(daemon, &view, &args) {
+        return Ok(Flow::Again(LOOK));
+    }
+    tell(state, "power: on; boot: done; daemon: answers; pool: joined")?;
+    Ok(Flow::Next)
 }
 
 /// It has told of another boot, holds its lease, and is known to live.

@@ -64,6 +64,9 @@ fn with_type(content_type: &'static str, body: ReplyBody) -> Response<ReplyBody>
 
 /// Header that says how old the copy is that an answer is from, seconds; only without contact to a majority (S2-3).
 const AGE: header::HeaderName = header::HeaderName::from_static("holdfast-replica-age");
+/// Header that says which lineage of which pool an answer is from, `UUID EPOCH`: a client that has met a newer one of the
+/// same pool then knows that this host is stale (S2-25).
+const LINEAGE: header::HeaderName = header::HeaderName::from_static("holdfast-lineage");
 
 fn reply(
     daemon: &Daemon,
@@ -84,6 +87,12 @@ fn reply(
         }
     };
     let mut response = with_type(envelope.content_type(), body);
+    if let Some(pool) = daemon.store().view().records("pool").next() {
+        let lineage = format!("{} {}", pool.uuid(), daemon.identity().epoch);
+        if let Ok(value) = header::HeaderValue::from_str(&lineage) {
+            response.headers_mut().insert(LINEAGE, value);
+        }
+    }
     if daemon.is_without_quorum() {
         let age = daemon.store().replica().age();
         let age =

@@ -28,6 +28,8 @@ pub enum Cause {
     CableOut,
     /// No other host is heard.
     NobodyHeard,
+    /// Too many of the others are silent, and each of them announced its shutdown.
+    ShutDown,
     /// Too many of the others are silent.
     OthersSilent,
     /// The others are heard, but their database processes don't form a majority.
@@ -101,12 +103,18 @@ fn cause(daemon: &Daemon, view: &View, known: &[Known]) -> (Cause, String) {
             let text = format!("this host's network cable is out; {named}");
             return (Cause::CableOut, text);
         }
+        if silent.iter().all(|k| k.announced) {
+            return (Cause::ShutDown, format!("the others were shut down: {named}"));
+        }
         return (Cause::NobodyHeard, format!("no other host is heard: {named}"));
     }
     if silent.is_empty() {
         let text =
             "all other hosts are heard, but no majority of the voters' database processes answers";
         return (Cause::DatabaseDown, text.to_owned());
+    }
+    if silent.iter().all(|k| k.announced) {
+        return (Cause::ShutDown, format!("too many voters were shut down: {named}"));
     }
     (Cause::OthersSilent, format!("too many voters are silent: {named}"))
 }

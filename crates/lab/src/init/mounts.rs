@@ -7,6 +7,7 @@
 //!   /run /tmp             new at each boot
 //!   /run/lab-bmc          power devices of all hosts
 //!   /run/lab              control socket of process 1      /run/lab-bin   the programs under test, first in PATH
+//!   /opt                  the machine's, and /opt/xensource with the names that documents print
 //!   /dev                  a few harmless nodes, net/tun and fuse; no kvm (probing it can hang for 45 s)
 //!   /proc /sys            of the host's own namespaces; /proc/sys/kernel/random/boot_id is new at each boot
 //! ```
@@ -28,6 +29,13 @@ use crate::state::HostSpec;
 pub const CONTROL: &str = "/run/lab";
 /// Where a host sees the programs under test.
 pub const BIN: &str = "/run/lab-bin";
+
+/// Names that documents print and that an installation links to its programs.
+const PRINTED: [(&str, &str); 3] = [
+    ("/opt/xensource/bin/xe", "xe"),
+    ("/opt/xensource/bin/xe-toolstack-restart", "xe-toolstack-restart"),
+    ("/opt/xensource/sm/resetvdis.py", "xe"),
+];
 
 /// Device nodes that a host may use.
 const DEVICES: [&str; 8] = ["null", "zero", "full", "random", "urandom", "tty", "net/tun", "fuse"];
@@ -125,6 +133,7 @@ pub fn make(layout: &Layout, spec: &HostSpec, boot_id: &str) -> Result<()> {
     dir(Path::new("/run/lock"))?;
     dir(Path::new("/run/holdfast"))?;
     var.bind(Path::new("/var"))?;
+    opt_make()?;
     devices_make(&devices)?;
     fresh("proc", Path::new("/proc"), quiet | MsFlags::MS_NOEXEC, "")?;
     boot_id_file.bind(Path::new("/proc/sys/kernel/random/boot_id"))?;
@@ -149,6 +158,30 @@ fn meminfo_text(real: &str, mib: u64) -> String {
             format!("{:<15} {kib:>8} kB\n", line.split_inclusive(':').next().unwrap_or_default())
         })
         .collect()
+}
+
+/// An `/opt` of its own with what the machine has there, and the printed names beside it. A machine without `/opt` gets
+/// neither.
+fn opt_make() -> Result<()> {
+    let opt = Path::new("/opt");
+    let Ok(entries) = fs::read_dir(opt) else { return Ok(()) };
+    let there: Vec<Held> = entries
+        .flatten()
+        .filter(|e| e.file_name() != "xensource" && e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| Held::open(&e.path()))
+        .collect::<Result<_>>()?;
+    fresh("tmpfs", opt, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755,size=1m")?;
+    for held in &there {
+        dir(&held.name)?;
+        held.bind(&held.name)?;
+    }
+    for (name, program) in PRINTED {
+        let name = Path::new(name);
+        name.parent().map_or(Ok(()), dir)?;
+        symlink(Path::new(BIN).join(program), name)
+            .with_context(|| format!("linking {}", name.display()))?;
+    }
+    Ok(())
 }
 
 /// A `/dev` of its own, built aside and moved into place.

@@ -255,10 +255,19 @@ fn power(ctx: &mut Context<'_, '_>, method: &str) -> Result<(), Failure> {
         let leads = ctx.coordinator().ok();
         if let Some(host) = hosts.iter().find(|h| Some(&h.reference) == leads.as_ref()) {
             let label = host.fields.get("name_label").map(text_of).unwrap_or_default();
-            ctx.out.stderr(&format!(
-                "WARNING: host '{label}' coordinates the pool. Its role is handed to another host first; --force does not ask.\n"
-            ));
-            if ctx.out.terminal().is_watched() && !ctx.out.user_says_yes() {
+            let (what, alone) = if ctx.api.records("host", Some(&["uuid"]))?.len() > 1 {
+                ("Its role is handed to another host first; --force does not ask.", false)
+            } else {
+                ("There is no other host: the pool is gone until it is back.", true)
+            };
+            ctx.out.stderr(&format!("WARNING: host '{label}' coordinates the pool. {what}\n"));
+            let verb = if method == "host.reboot" { "reboot" } else { "shut down" };
+            let question = if alone {
+                format!("Go on, {verb} '{label}'?")
+            } else {
+                format!("Hand the role over, then {verb} '{label}'?")
+            };
+            if !ctx.out.user_agrees(&question) {
                 return Ok(());
             }
         }

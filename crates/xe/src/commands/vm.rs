@@ -1,5 +1,7 @@
 //! VMs: power, copies, removal, creation, console.
 
+use std::collections::BTreeSet;
+
 use super::Run;
 use super::members;
 use super::select::{self, Choice, VMS};
@@ -413,8 +415,18 @@ fn create(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
 
 /// Where nothing proves that the VM's host has stopped, a person's word about that host is what resets all its VMs.
 fn reset_powerstate(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let choice = VMS.ignoring(&["confirm"]);
+    if !ctx.flag("force")?
+        && let Ok(vms) = select::choose(ctx, choice)
+    {
+        let hosts: BTreeSet<String> =
+            vms.iter().filter_map(|vm| vm.fields.get("resident_on").map(text_of)).collect();
+        for host in hosts.iter().filter(|host| *host != NULL_REF) {
+            members::tell_facts(ctx, host);
+        }
+    }
     ctx.fail_without_force()?;
-    each_vm(ctx, VMS.ignoring(&["confirm"]), |ctx, vm| {
+    each_vm(ctx, choice, |ctx, vm| {
         let reset = |ctx: &mut Context<'_, '_>| {
             ctx.call("VM.power_state_reset", vec![s(vm.reference.as_str())]).map(drop)
         };
