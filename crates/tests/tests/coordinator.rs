@@ -184,7 +184,10 @@ fn a_client_that_meets_two_claimants_says_which_is_newer() {
         });
         let said = &met.stderr;
         // A read may go to the other of the two, which is as stale.
-        assert!(said.contains("WARNING: 10.90.0.1") || said.contains("WARNING: 10.90.0.2"), "{said}");
+        assert!(
+            said.contains("WARNING: 10.90.0.1") || said.contains("WARNING: 10.90.0.2"),
+            "{said}"
+        );
         for part in ["is stale", "10.90.0.3", "epoch 1 ", "epoch 2", &pool] {
             assert!(said.contains(part), "{part:?} is not in: {said}");
         }
@@ -208,7 +211,8 @@ fn a_client_that_meets_two_claimants_says_which_is_newer() {
     lab.run(&["heal", "h3", "cable"]);
     for host in ["h1", "h2", "h3"] {
         until("one pool again", PATIENCE, || {
-            let get = format!("xe pool-param-get uuid={pool} param-name=other-config param-key=who");
+            let get =
+                format!("xe pool-param-get uuid={pool} param-name=other-config param-key=who");
             is("new", &try_works(&lab, host, &get)?)
         });
     }

@@ -56,8 +56,7 @@ fn is(wanted: &str, seen: &str) -> Result<(), String> {
 
 fn is_running(lab: &PoolLab, at: &str, vm: &str, host: &str) {
     let place = works(lab, at, &format!("xe vm-param-get uuid={vm} param-name=resident-on"));
-    let name =
-        works(lab, at, &format!("xe host-list uuid={place} params=name-label --minimal"));
+    let name = works(lab, at, &format!("xe host-list uuid={place} params=name-label --minimal"));
     assert_eq!(name, host, "where VM {vm} runs");
 }
 
@@ -108,7 +107,8 @@ fn a_dead_member_by_the_documents_commands_and_by_one() {
             let proof = said.to_lowercase().contains("nothing proves");
             assert!(said.contains("'h3'") && proof, "{round}: {said}");
         }
-        let own = works(&lab, "h1", &format!("xe vm-param-get uuid={} param-name=power-state", vms[0]));
+        let own =
+            works(&lab, "h1", &format!("xe vm-param-get uuid={} param-name=power-state", vms[0]));
         assert_eq!(own, "running", "{round}");
         works(&lab, "h1", &device);
         if round == "one command" {
@@ -215,7 +215,10 @@ fn a_coordinator_of_two_is_lost_in_three_ways_and_replaced_by_a_new_machine() {
 
     // As printed it asks for the one thing that only a person knows.
     let asked = refused(&lab, "h2", "xe pool-emergency-transition-to-master < /dev/null");
-    assert!(asked.contains("confirm=\"h1 is off\"") || asked.contains("confirm=\"h1 are off\""), "{asked}");
+    assert!(
+        asked.contains("confirm=\"h1 is off\"") || asked.contains("confirm=\"h1 are off\""),
+        "{asked}"
+    );
     works(&lab, "h2", "xe pool-emergency-transition-to-master confirm=h1");
     works(&lab, "h2", "xe pool-recover-slaves");
     let params = works(&lab, "h2", &format!("xe pool-param-list uuid={pool}"));
@@ -271,7 +274,11 @@ fn a_coordinator_of_two_is_lost_in_three_ways_and_replaced_by_a_new_machine() {
 }
 
 fn leader(lab: &PoolLab, at: &str) -> String {
-    works(lab, at, "xe host-list uuid=$(xe pool-list params=master --minimal) params=name-label --minimal")
+    works(
+        lab,
+        at,
+        "xe host-list uuid=$(xe pool-list params=master --minimal) params=name-label --minimal",
+    )
 }
 
 /// A fresh disk for a host that is off; only its configuration is as the installer would write it.
