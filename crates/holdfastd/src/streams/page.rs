@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn an_origin_names_an_address_or_nothing() {
         let yes = |text: &str, address: &str| {
-            assert_eq!(address_of(text), address.parse().ok(), "{text}")
+            assert_eq!(address_of(text), address.parse().ok(), "{text}");
         };
         yes("https://192.0.2.7", "192.0.2.7");
         yes("https://192.0.2.7:8443", "192.0.2.7");
