@@ -134,6 +134,7 @@ const PACKAGES: &[Package] = &[
         &["/usr/lib/syslinux/mbr/mbr.bin", "/usr/lib/SYSLINUX/mbr.bin"],
         "the test guest's boot record",
     ),
+    program("zstd", "zstd", "unpacks the wrecked disk that salvage is tested on"),
     program("gdisk", "sgdisk", "judges the partition tables that rescue writes"),
     program("mtools", "mcopy", "fills the test guest's disk without root"),
     program("testdisk", "testdisk", "its deep search is what salvage is measured against"),
