@@ -325,7 +325,8 @@ fn the_eight_hosts_of_the_second_document() {
         all.into_iter().map(|asker| asker.join().expect("no panic")).collect()
     });
     assert!(askers.iter().all(|said| said.code == 0), "{askers:?}");
-    assert_eq!(lab.coordinator("h6"), "h4");
+    // Another host's copy may be some milliseconds behind.
+    within("h4 leads, as h6 sees it", PATIENCE, || is("h4", lab.coordinator("h6")));
     assert_eq!(lab.fine("h4", "host-list --minimal").split(',').count(), before);
     for host in ["h1", "h2", "h3", "h6", "h7", "h8"] {
         let target = lab.uuid(host, host);

@@ -328,6 +328,8 @@ fn a_repository_is_repaired_on_every_host_that_has_a_path_to_it() {
 
     lab.run(&["exec", "h3", "--", "umount", "/srv/shared"]);
     let done = lab.said("h1", &["sr-repair", &uuid]);
-    assert!(done.contains("repaired host 'h3'"), "{done}");
+    // The host may have plugged it by itself since it can reach the place again.
+    let is_well = done.contains("repaired host 'h3'") || done.contains("plugged  host 'h3'");
+    assert!(is_well, "{done}");
     assert_eq!(attached(&hosts[1].1), "true");
 }
