@@ -11,6 +11,7 @@
 //! * [`adoption`]: what to make of a guest that is found or missed on a host.
 //! * [`diagnosis`]: what is true, who says so, what is safe and what to do; [`readiness`]: which failure would be survived.
 //! * [`dump_schedule`]: when the pool database is dumped, and which old dumps make room.
+//! * [`ha`]: which VMs run again after hosts were lost, and for how many failures that is promised.
 //! * [`host_restore`]: whether a host may be given back what a backup holds.
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`likeness`]: whether a host is enough like a pool's to join it.
@@ -24,6 +25,7 @@ pub mod diagnosis;
 pub mod disk_locks;
 pub mod dump_schedule;
 pub mod fence;
+pub mod ha;
 pub mod host_restore;
 pub mod likeness;
 pub mod migration;
