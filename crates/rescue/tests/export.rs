@@ -26,6 +26,9 @@ fn rescue(arguments: &[&str]) -> (i32, Output) {
 fn export(from: &Path, to: &Path, more: &[&str]) -> (i32, Json, String) {
     let mut arguments = vec!["--output", "json", "export", text(from), "--to", text(to)];
     arguments.extend(more);
+    if !more.contains(&"--hash") {
+        arguments.extend(["--hash", "sha256"]);
+    }
     let (code, output) = rescue(&arguments);
     let json = serde_json::from_str(&output.text()).unwrap_or(Json::Null);
     (code, json, output.error_text())

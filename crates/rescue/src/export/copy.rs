@@ -2,13 +2,15 @@
 //!
 //! A window is a run of the disk that is put together in memory: data is read into its place once, in reads as large as pieces and
 //! window allow, short runs of zeroes are filled in, long ones end it. Of a window only what is not zero is written, in steps of 4096
-//! bytes, so holes stay holes.
+//! bytes, so holes stay holes. One thread reads windows ahead, another writes them, a third one counts their checksum.
 
 use std::io;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use disk_format::disk::{Bad, Disk, Piece, Place};
 
-use super::hash::{Hasher, Sum};
+use super::hash::{Hasher, Sums};
 use super::target::Target;
 
 /// Bytes of a window. Half a MiB stays in a core's cache between reading, looking for zeroes, and writing.
@@ -20,13 +22,16 @@ const STEP: usize = 4096;
 /// Steps in which an unreadable place is narrowed down.
 const NARROW: [usize; 3] = [64 << 10, 4096, 512];
 
+/// Windows that were read and not yet written: reading is ahead by at most these.
+const AHEAD: usize = 6;
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Copied {
     /// Ranges that are zero in the target because they can't be read, or that may be wrong.
     pub(crate) bad: Vec<Bad>,
-    /// Digest of the disk's content.
-    pub(crate) sha256: Option<Sum>,
+    /// Digests of the disk's content.
+    pub(crate) sums: Sums,
     /// Bytes that are not zero, in whole steps.
     pub(crate) data_bytes: u64,
 }
@@ -49,7 +54,7 @@ pub(crate) struct Now<'a> {
 #[derive(Debug)]
 pub(crate) struct Stopped(pub(crate) io::Error);
 
-/// Copies the disk from `start` on. `watch` is called after each window.
+/// Copies the disk from `start` on: one thread reads, this one writes. `watch` is called after each window.
 ///
 /// # Errors
 /// If the target can't be written; what can't be read is no error.
@@ -61,55 +66,103 @@ pub(crate) fn copy(
     hasher: Option<Hasher>,
     watch: &mut dyn FnMut(Now<'_>) -> io::Result<()>,
 ) -> Result<Copied, Stopped> {
-    let mut window = Window { bytes: vec![0; WINDOW], len: 0, start };
     let mut data_bytes = 0;
-    let mut offset = start;
-    let mut holes = Holes::default();
-    while offset < disk.size() {
-        let mut piece = disk.piece(offset, disk.size() - offset);
-        let hole = holes.at(disk, &piece);
-        if hole > 0 {
-            piece.length = hole;
-            piece.place = Place::Zero;
-        }
-        let zero = matches!(piece.place, Place::Zero | Place::Unreadable(_));
-        if zero && piece.length >= LONG_ZERO {
-            note(&mut bad, &piece);
-            data_bytes += window.flush(target, hasher.as_ref()).map_err(Stopped)?;
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel(AHEAD);
+        let (give_back, spare) = channel();
+        scope.spawn(move || Reader { send, spare }.read(disk, start));
+        // A target that fails drops the receiver, and with it the reader ends.
+        for window in receive {
+            let mut window: Window = window;
+            data_bytes += window.write(target)?;
+            for new in std::mem::take(&mut window.bad) {
+                add(&mut bad, new);
+            }
+            let done = window.end();
             if let Some(hasher) = &hasher {
-                hasher.zero(piece.length);
+                if window.len > 0 {
+                    window.bytes = hasher.bytes(window.bytes, window.len);
+                }
+                if window.zero_behind > 0 {
+                    hasher.zero(window.zero_behind);
+                }
             }
-            offset += piece.length;
-            window.start = offset;
-        } else {
-            // The rest of the piece is asked for again.
-            piece.length = piece.length.min((WINDOW - window.len) as u64);
-            note(&mut bad, &piece);
-            let room = window.grow(usize::try_from(piece.length).unwrap_or(0));
-            if zero {
-                room.fill(0);
-            } else {
-                read(disk, &piece, room, &mut bad);
-            }
-            offset += piece.length;
-            if window.len < WINDOW {
-                continue;
-            }
-            data_bytes += window.flush(target, hasher.as_ref()).map_err(Stopped)?;
+            // The reader may be done and gone.
+            let _ = give_back.send(window.bytes);
+            watch(Now { done, data_bytes, target, hasher: hasher.as_ref(), bad: &bad })?;
         }
-        let hasher = hasher.as_ref();
-        watch(Now { done: offset, data_bytes, target, hasher, bad: &bad }).map_err(Stopped)?;
+        target.finish()
+    })
+    .map_err(Stopped)?;
+    Ok(Copied { bad, sums: hasher.and_then(Hasher::finish).unwrap_or_default(), data_bytes })
+}
+
+/// The side that reads ahead.
+struct Reader {
+    send: SyncSender<Window>,
+    /// Buffers that were written, to be used again.
+    spare: Receiver<Vec<u8>>,
+}
+
+impl Reader {
+    fn read(&self, disk: &Disk, start: u64) {
+        let mut window = self.window(start);
+        let mut offset = start;
+        let mut holes = Holes::default();
+        while offset < disk.size() {
+            let mut piece = disk.piece(offset, disk.size() - offset);
+            let hole = holes.at(disk, &piece);
+            if hole > 0 {
+                piece.length = hole;
+                piece.place = Place::Zero;
+            }
+            let zero = matches!(piece.place, Place::Zero | Place::Unreadable(_));
+            if zero && piece.length >= LONG_ZERO {
+                note(&mut window.bad, &piece);
+                window.zero_behind = piece.length;
+                offset += piece.length;
+            } else {
+                // The rest of the piece is asked for again.
+                piece.length = piece.length.min((WINDOW - window.len) as u64);
+                note(&mut window.bad, &piece);
+                let mut bad = std::mem::take(&mut window.bad);
+                let room = window.grow(usize::try_from(piece.length).unwrap_or(0));
+                if zero {
+                    room.fill(0);
+                } else {
+                    read(disk, &piece, room, &mut bad);
+                }
+                window.bad = bad;
+                offset += piece.length;
+                if window.len < WINDOW {
+                    continue;
+                }
+            }
+            let next = self.window(offset);
+            if !self.send(std::mem::replace(&mut window, next)) {
+                return;
+            }
+        }
+        self.send(window);
     }
-    data_bytes += window.flush(target, hasher.as_ref()).map_err(Stopped)?;
-    target.finish().map_err(Stopped)?;
-    Ok(Copied { bad, sha256: hasher.and_then(Hasher::finish), data_bytes })
+
+    fn window(&self, start: u64) -> Window {
+        let bytes = self.spare.try_recv().unwrap_or_else(|_| vec![0; WINDOW]);
+        Window { bytes, len: 0, start, runs: Vec::new(), zero_behind: 0, bad: Vec::new() }
+    }
+
+    /// Hands a window over; false if nobody takes it any more.
+    fn send(&self, mut window: Window) -> bool {
+        window.find_runs();
+        self.send.send(window).is_ok()
+    }
 }
 
 /// Holes in the file that a layer lies in.
 #[derive(Debug, Default)]
 struct Holes {
     /// The last range that may hold data, by layer: everything in it is read.
-    data: Option<(usize, std::ops::Range<u64>)>,
+    data: Option<(usize, Range<u64>)>,
 }
 
 impl Holes {
@@ -139,6 +192,12 @@ struct Window {
     len: usize,
     /// Byte of the disk where it begins.
     start: u64,
+    /// Ranges of `bytes` that are not zero, in whole steps.
+    runs: Vec<Range<usize>>,
+    /// Zeroes of the disk that follow it.
+    zero_behind: u64,
+    /// What is bad in it and behind it.
+    bad: Vec<Bad>,
 }
 
 impl Window {
@@ -149,11 +208,15 @@ impl Window {
         &mut self.bytes[before..self.len]
     }
 
-    /// Writes and hashes it; an empty one follows it. Says how many bytes were not zero.
-    fn flush(&mut self, target: &mut dyn Target, hasher: Option<&Hasher>) -> io::Result<u64> {
+    /// Byte of the disk behind all that it tells of.
+    fn end(&self) -> u64 {
+        self.start + self.len as u64 + self.zero_behind
+    }
+
+    /// Tells zeroes from data, while the bytes are in this core's cache.
+    fn find_runs(&mut self) {
         let bytes = &self.bytes[..self.len];
         let step_is_zero = |at: usize| is_zero(&bytes[at..bytes.len().min(at + STEP)]);
-        let mut written = 0;
         let mut at = 0;
         while at < bytes.len() {
             if step_is_zero(at) {
@@ -165,15 +228,18 @@ impl Window {
                 end += STEP;
             }
             let end = end.min(bytes.len());
-            target.write(self.start + at as u64, &bytes[at..end])?;
-            written += (end - at) as u64;
+            self.runs.push(at..end);
             at = end;
         }
-        self.start += self.len as u64;
-        if let Some(hasher) = hasher.filter(|_| self.len > 0) {
-            self.bytes = hasher.bytes(std::mem::take(&mut self.bytes), self.len);
+    }
+
+    /// Writes what is not zero, and says how many bytes that were.
+    fn write(&self, target: &mut dyn Target) -> io::Result<u64> {
+        let mut written = 0;
+        for run in &self.runs {
+            target.write(self.start + run.start as u64, &self.bytes[run.clone()])?;
+            written += run.len() as u64;
         }
-        self.len = 0;
         Ok(written)
     }
 }

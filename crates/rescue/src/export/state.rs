@@ -108,5 +108,5 @@ pub(crate) fn is_right(
         each(part);
         at += len as u64;
     }
-    state.sha256_of_done.as_ref().is_none_or(|wanted| *wanted == hex(&sum.finalize().into()))
+    state.sha256_of_done.as_ref().is_none_or(|wanted| *wanted == hex(&sum.finalize()))
 }
