@@ -36,6 +36,13 @@ pub const BASIC_DATA: Guid = Guid::from_fields(0xebd0_a0a2, 0xb9e5, 0x4433, 0x87
 pub const EFI_SYSTEM: Guid = Guid::from_fields(0xc12a_7328, 0xf81f, 0x11d2, 0xba4b_00a0_c93e_c93b);
 /// BIOS boot partition (`EF02`): where a boot loader embeds itself.
 pub const BIOS_BOOT: Guid = Guid::from_fields(0x2168_6148, 0x6449, 0x6e6f, 0x744e_6565_6445_4649);
+/// Linux swap (`8200`).
+pub const LINUX_SWAP: Guid = Guid::from_fields(0x0657_fd6d, 0xa4ab, 0x43c4, 0x84e5_0933_c84b_4f4f);
+/// Linux file system (`8300`).
+pub const LINUX_FILE_SYSTEM: Guid =
+    Guid::from_fields(0x0fc6_3daf, 0x8483, 0x4772, 0x8e79_3d69_d847_7de4);
+/// Linux RAID (`FD00`).
+pub const LINUX_RAID: Guid = Guid::from_fields(0xa19d_880f, 0x05fc, 0x4d3b, 0xa006_743f_0f84_911e);
 
 impl Guid {
     const fn from_fields(a: u32, b: u16, c: u16, rest: u64) -> Self {
@@ -73,17 +80,14 @@ impl Guid {
     /// What people call partitions of this type, with sgdisk's code, for those that matter here.
     #[must_use]
     pub fn known(&self) -> Option<(&'static str, &'static str)> {
-        const SWAP: Guid = Guid::from_fields(0x0657_fd6d, 0xa4ab, 0x43c4, 0x84e5_0933_c84b_4f4f);
-        const LINUX: Guid = Guid::from_fields(0x0fc6_3daf, 0x8483, 0x4772, 0x8e79_3d69_d847_7de4);
-        const RAID: Guid = Guid::from_fields(0xa19d_880f, 0x05fc, 0x4d3b, 0xa006_743f_0f84_911e);
         Some(match *self {
             LINUX_LVM => ("8E00", "Linux LVM"),
             BASIC_DATA => ("0700", "basic data"),
             EFI_SYSTEM => ("EF00", "EFI system"),
             BIOS_BOOT => ("EF02", "BIOS boot"),
-            SWAP => ("8200", "Linux swap"),
-            LINUX => ("8300", "Linux file system"),
-            RAID => ("FD00", "Linux RAID"),
+            LINUX_SWAP => ("8200", "Linux swap"),
+            LINUX_FILE_SYSTEM => ("8300", "Linux file system"),
+            LINUX_RAID => ("FD00", "Linux RAID"),
             _ => return None,
         })
     }

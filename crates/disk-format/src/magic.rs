@@ -41,6 +41,8 @@ pub enum Mark {
     Swap,
     /// A LUKS header.
     Luks,
+    /// The second header of LUKS version 2.
+    LuksCopy,
     /// A superblock of Linux RAID.
     MdRaid,
     /// An uberblock of ZFS.
@@ -48,7 +50,7 @@ pub enum Mark {
 }
 
 /// Every [`Mark`].
-pub const MARKS: [Mark; 18] = [
+pub const MARKS: [Mark; 19] = [
     Mark::Gpt,
     Mark::BootRecord,
     Mark::LvmLabel,
@@ -65,6 +67,7 @@ pub const MARKS: [Mark; 18] = [
     Mark::Ntfs,
     Mark::Swap,
     Mark::Luks,
+    Mark::LuksCopy,
     Mark::MdRaid,
     Mark::Zfs,
 ];
@@ -131,6 +134,7 @@ fn first_word(sector: &[u8; 512]) -> Option<Mark> {
         [b'Q', b'F', b'I', 0xfb] => return Some(Mark::Qcow2),
         b"XFSB" => return Some(Mark::Xfs),
         b"LUKS" if sector[4..6] == [0xba, 0xbe] => return Some(Mark::Luks),
+        b"SKUL" if sector[4..6] == [0xba, 0xbe] => return Some(Mark::LuksCopy),
         _ => {}
     }
     if le32(sector, 0) == MD {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use disk_format::gpt;
+use disk_format::mdraid::Member;
 use disk_format::xenserver::mgt::Mgt;
 use disk_format::xenserver::names::{self, Role};
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::survey::Survey;
 use crate::survey::former::{self, Former};
 use crate::survey::groups::Instance;
+use crate::survey::others::{self, FileSystem};
 use crate::survey::standing::Standing;
 use crate::survey::table::{Partition, Purpose};
 use crate::survey::volumes::Volume;
@@ -43,6 +45,8 @@ pub fn json(path: &Path, survey: &Survey) -> Value {
         "further_mgts": mgts.get(1..).unwrap_or_default(),
         "vhds": survey.volumes.iter().filter_map(|v| vhd(survey, v)).collect::<Vec<_>>(),
         "carved_volumes": survey.volumes.iter().filter(|v| v.group.is_none()).map(volume).collect::<Vec<_>>(),
+        "file_systems": survey.file_systems.iter().map(|f| file_system(survey, f)).collect::<Vec<_>>(),
+        "raid_members": survey.raids.iter().map(raid).collect::<Vec<_>>(),
         "findings": findings,
     })
 }
@@ -71,7 +75,45 @@ fn partition(p: &Partition, evidence: Option<&Former>) -> Value {
 }
 
 fn former_json(former: &Former) -> Value {
-    partition(&former.partition, Some(former))
+    let mut value = partition(&former.partition, Some(former));
+    value["holds"] = json!(former.holds);
+    value
+}
+
+fn file_system(survey: &Survey, f: &FileSystem) -> Value {
+    let in_partition = survey.tables.partitions.iter().find(|p| p.start == f.start / 512);
+    json!({
+        "kind": f.signature.kind,
+        "label": f.signature.label,
+        "uuid": f.signature.uuid,
+        "start_byte": f.start,
+        "start_sector": f.start / 512,
+        "size_bytes": f.signature.size_bytes,
+        "partition": in_partition.map(|p| p.number),
+        "checked": f.signature.checked,
+        "from_copy": f.signature.copy,
+        "superblocks": f.headers,
+    })
+}
+
+fn raid(m: &Member) -> Value {
+    json!({
+        "version": m.version,
+        "array_uuid": m.array_uuid,
+        "name": m.name,
+        "level": m.level,
+        "level_name": m.level_name(),
+        "devices": m.devices,
+        "role": m.role,
+        "events": m.events,
+        "chunk_bytes": m.chunk_bytes,
+        "start_sector": m.start / 512,
+        "size_bytes": m.size_bytes,
+        "data_start_byte": m.data().start,
+        "data_bytes": m.data_bytes,
+        "checked": m.checked,
+        "has_all_content": m.whole(),
+    })
 }
 
 fn group(survey: &Survey, index: usize, instance: &Instance) -> Value {
@@ -260,6 +302,22 @@ pub fn text(path: &Path, survey: &Survey, sheet: bool) -> String {
     for (index, instance) in survey.shown() {
         group_text(survey, index, instance, sheet, &mut out);
     }
+    if !survey.raids.is_empty() {
+        out.push_str("Members of RAIDs:\n");
+        for m in &survey.raids {
+            let (sector, bytes) = (m.start / 512, size(m.size_bytes));
+            let _ = writeln!(out, "  from sector {sector}, {bytes}: {}", others::title(m));
+        }
+        out.push('\n');
+    }
+    if !survey.file_systems.is_empty() {
+        out.push_str("File systems and their like outside of volumes:\n");
+        for f in &survey.file_systems {
+            let bytes = f.signature.size_bytes.map_or("size not told".into(), size);
+            let _ = writeln!(out, "  from sector {}, {bytes}: {}", f.start / 512, f.title());
+        }
+        out.push('\n');
+    }
     let carved: Vec<&Volume> = survey.volumes.iter().filter(|v| v.group.is_none()).collect();
     if !carved.is_empty() {
         out.push_str("Volumes found without a group:\n");
@@ -296,7 +354,7 @@ fn side_by_side(survey: &Survey, out: &mut String) {
         .collect();
     for f in &survey.former {
         let holds = f.group.map(|g| survey.groups[g].group.name.clone());
-        let what = holds.unwrap_or_else(|| type_name(&f.partition));
+        let what = holds.or_else(|| f.holds.clone()).unwrap_or_else(|| type_name(&f.partition));
         rows.push(("missing", &f.partition, f.confidence.word().to_owned(), what));
     }
     rows.sort_by_key(|(_, p, ..)| p.start);

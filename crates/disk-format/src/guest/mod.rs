@@ -9,9 +9,10 @@ pub mod ext;
 use std::io;
 use std::sync::Arc;
 
-use crate::bytes::{array, le16, le32, text, uuid};
+use crate::bytes::le16;
 use crate::gpt;
 use crate::mbr;
+use crate::signature;
 use crate::source::{Source, SubRange, read_vec};
 
 const SECTOR: u64 = 512;
@@ -152,39 +153,22 @@ pub fn look(disk: &Source) -> io::Result<Guest> {
 
 /// Kind, label and uuid of what lies in a partition.
 fn known(part: &Source) -> Option<(&'static str, String, String)> {
-    if let Ok(Some(fs)) = ext::FileSystem::open(part) {
-        return Some((["ext2", "ext3", "ext4"][usize::from(fs.version - 2)], fs.label, fs.uuid));
+    if let Some(found) = signature::at(&**part, 0) {
+        return Some((found.kind, found.label, found.uuid));
     }
-    let head = read_vec(&**part, 0, 4096).ok()?;
-    let has = |at: usize, magic: &[u8]| head.get(at..at + magic.len()) == Some(magic);
-    let none = String::new;
-    if has(0, b"LUKS\xba\xbe") {
-        let kind = if head[7] == 1 { "luks1" } else { "luks2" };
-        let label = if head[7] == 1 { none() } else { text(&head[24..72]) };
-        return Some((kind, label, text(&head[168..208])));
-    }
-    if has(0, b"XFSB") {
-        return Some(("xfs", text(&head[108..120]), uuid(&array(&head, 32))));
-    }
-    if has(3, b"NTFS    ") {
-        return Some(("ntfs", none(), none()));
-    }
-    if has(82, b"FAT32   ") || has(54, b"FAT") {
-        let at = if has(82, b"FAT32   ") { 71 } else { 43 };
-        let serial = le32(&head, at - 4);
-        let id = format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff);
-        let label = text(&head[at..at + 11]);
-        return Some(("fat", if label == "NO NAME" { none() } else { label }, id));
-    }
-    if has(4086, b"SWAPSPACE2") {
-        return Some(("swap", text(&head[1052..1068]), uuid(&array(&head, 1036))));
-    }
-    if (0..4).any(|sector| has(sector * 512, b"LABELONE")) {
-        return Some(("lvm2", none(), none()));
-    }
-    let deep = read_vec(&**part, 0x1_0000, 4096).ok()?;
-    (deep.get(64..72) == Some(b"_BHRfS_M"))
-        .then(|| ("btrfs", text(&deep[299..555]), uuid(&array(&deep, 32))))
+    let head = read_vec(&**part, 0, 2048).ok()?;
+    let label = |sector: &[u8]| sector.starts_with(b"LABELONE");
+    let kind = if head.chunks(512).any(label) {
+        "lvm2"
+    } else if &head[82..90] == b"FAT32   " || &head[54..57] == b"FAT" {
+        // Its numbers fit nothing; a firmware may still start it.
+        "fat"
+    } else if &head[3..11] == b"NTFS    " {
+        "ntfs"
+    } else {
+        return None;
+    };
+    Some((kind, String::new(), String::new()))
 }
 
 /// The system in a file system, if there is one.

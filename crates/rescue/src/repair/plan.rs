@@ -72,6 +72,11 @@ pub(super) fn make(survey: &Survey, path: &Path, consent: &Consent) -> Plan {
     for former in &chosen {
         confirm(survey, former, &mut plan);
     }
+    if plan.confirm.is_empty() {
+        // No repository comes back: then one of the others' names says that this disk is meant.
+        let names: Vec<String> = chosen.iter().flat_map(|f| own_names(survey, f)).collect();
+        plan.confirm.extend((!names.is_empty()).then_some(names));
+    }
     let restore = survey.tables.kind == Kind::GptBackupOnly && consent.start.is_none();
     if !chosen.is_empty() || restore {
         if as_boot_record(survey, &chosen) {
@@ -146,6 +151,18 @@ fn confirm(survey: &Survey, former: &Former, plan: &mut Plan) {
     if !plan.confirm.contains(&accepted) {
         plan.confirm.push(accepted);
     }
+}
+
+/// Names of a file system or RAID that a partition held.
+fn own_names(survey: &Survey, former: &Former) -> Vec<String> {
+    let start = former.partition.start * 512;
+    let fs = survey.file_systems.iter().filter(|f| f.start == start);
+    let mut names: Vec<String> =
+        fs.flat_map(|f| [f.signature.label.clone(), f.signature.uuid.clone()]).collect();
+    let raid = survey.raids.iter().filter(|r| r.start == start);
+    names.extend(raid.flat_map(|r| [r.name.clone(), r.array_uuid.clone()]));
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 /// Whether the change belongs into a boot record: one is there, or a GPT would have no room behind what was.

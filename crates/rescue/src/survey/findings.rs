@@ -6,7 +6,7 @@ use disk_format::xenserver::names::{self, Role};
 use super::groups::Trust;
 use super::standing::Standing;
 use super::table::{Kind, Partition};
-use super::{Survey, volumes};
+use super::{Survey, others, volumes};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,7 @@ pub fn find(survey: &Survey) -> Vec<Finding> {
     overlaps(survey, &mut list);
     groups(survey, &mut list);
     contents(survey, &mut list);
+    others(survey, &mut list);
     names_against_volumes(survey, &mut list);
     for (range, why) in &survey.hits.unreadable {
         let place = format!("bytes {} to {}", range.start, range.end);
@@ -103,7 +104,8 @@ fn overlaps(survey: &Survey, list: &mut List) {
     for former in &survey.former {
         let (start, end) = (former.partition.start, former.partition.end);
         let holds = former.group.map(|g| survey.groups[g].group.name.clone());
-        let what = holds.as_ref().map_or("a partition".into(), |name| format!("the group {name}"));
+        let what = holds.as_ref().map(|name| format!("the group {name}"));
+        let what = what.or_else(|| former.holds.clone()).unwrap_or_else(|| "a partition".into());
         list.add(
             Severity::Warning,
             format!("sectors {start} to {end}"),
@@ -286,6 +288,42 @@ fn contents(survey: &Survey, list: &mut List) {
         if !volume.name_known {
             list.add(Severity::Warning, place, "The volume's name is lost with the metadata: it is named after the id inside its VHD.");
         }
+    }
+}
+
+/// RAIDs, and file systems that are known from a copy of their superblock only.
+fn others(survey: &Survey, list: &mut List) {
+    for raid in &survey.raids {
+        let place = format!("sector {}", raid.start / 512);
+        let what = others::title(raid);
+        if !raid.checked {
+            let what = format!("The superblock of {what} fails its checksum.");
+            list.add(Severity::Warning, place, what);
+        } else if raid.whole() && raid.devices > 1 {
+            let what = format!(
+                "This is {what}, which has all of its content as of event {}; another device may be newer.",
+                raid.events
+            );
+            list.add(Severity::Info, place, what);
+        } else {
+            list.add(Severity::Info, place, format!("This is {what}."));
+        }
+    }
+    for (index, instance) in survey.shown() {
+        if let Some(why) = survey.split(index) {
+            list.add(
+                Severity::Error,
+                instance.title(),
+                format!("Nothing of it can be vouched for: {why}."),
+            );
+        }
+    }
+    for fs in survey.file_systems.iter().filter(|f| f.signature.copy) {
+        list.add(
+            Severity::Warning,
+            format!("sector {}", fs.start / 512),
+            format!("The first superblock of {} is gone; a copy of it is here.", fs.title()),
+        );
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! [`sweep`] reads and notes marks; [`table`] reads the present partition table; [`groups`] finds volume groups and [`standing`] tells which
 //! of them are real; [`volumes`] opens what they hold; [`carve`] finds volumes when no metadata is left; [`former`] says which partitions there
-//! were; [`findings`] says in words what is wrong. The result, [`Survey`], is what `scan` shows, `repair` plans with and `export` reads from.
+//! were; [`others`] finds file systems and RAIDs beside them; [`findings`] says in words what is wrong. The result, [`Survey`], is what `scan` shows, `repair` plans with and `export` reads from.
 
 pub mod carve;
 pub mod findings;
 pub mod former;
 pub mod groups;
+pub mod others;
 pub mod standing;
 pub mod sweep;
 pub mod table;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use disk_format::magic::Mark;
+use disk_format::mdraid;
 use disk_format::source::Source;
 use disk_format::xenserver::mgt::Mgt;
 
@@ -24,6 +26,7 @@ use crate::images;
 use findings::Finding;
 use former::Former;
 use groups::{Found, Instance};
+use others::FileSystem;
 use standing::Standing;
 use sweep::Hits;
 use table::Tables;
@@ -48,6 +51,10 @@ pub struct Survey {
     pub volumes: Vec<Volume>,
     /// Management volumes with the index of the volume.
     pub mgts: Vec<(usize, Mgt)>,
+    /// Members of RAIDs.
+    pub raids: Vec<mdraid::Member>,
+    /// File systems and their like outside of volumes.
+    pub file_systems: Vec<FileSystem>,
     /// Partitions that were.
     pub former: Vec<Former>,
     /// What is wrong and what is remarkable.
@@ -81,7 +88,16 @@ impl Survey {
         }
         volumes::read_vhds(&mut volumes);
         let mgts = volumes::read_mgts(&volumes);
-        let former = former::find(&tables, &hits, &groups, &standings, &alone, disk.size());
+        let raids = others::raids(disk, &hits, &groups);
+        let file_systems = others::file_systems(disk, &hits, &groups, &standings, &volumes);
+        let content = former::Content {
+            instances: &groups,
+            standings: &standings,
+            alone: &alone,
+            raids: &raids,
+            file_systems: &file_systems,
+        };
+        let former = former::find(&tables, &hits, content, disk.size());
         let mut survey = Self {
             disk: Arc::clone(disk),
             hits,
@@ -91,6 +107,8 @@ impl Survey {
             alone,
             volumes,
             mgts,
+            raids,
+            file_systems,
             former,
             findings: Vec::new(),
         };
@@ -105,6 +123,19 @@ impl Survey {
             || !self.volumes.is_empty()
             || !self.former.is_empty()
             || !self.alone.is_empty()
+            || !self.raids.is_empty()
+    }
+
+    /// Why a group can't be read from this disk alone although it is here: it lies on a RAID of which each disk has a part.
+    #[must_use]
+    pub fn split(&self, group: usize) -> Option<String> {
+        let members = self.groups[group].members.iter().filter_map(|m| m.found.as_ref());
+        let raid =
+            members.filter_map(|f| others::raid_of(&self.raids, f.start)).find(|r| !r.whole())?;
+        Some(format!(
+            "the group lies on {}, of which this disk has a part only: assemble it (mdadm --assemble --readonly) and scan that",
+            others::title(raid)
+        ))
     }
 
     /// Groups that stand for themselves or are copies, with their indices.
@@ -135,7 +166,9 @@ impl Survey {
                 name: v.name.clone(),
                 place: v.group.map_or("carved".into(), |g| self.groups[g].group.uuid.clone()),
                 source: Arc::clone(&v.source),
-                doubt: crate::volumes::doubt(v.group.map(|g| &self.groups[g]), &v.name, &v.source),
+                doubt: v.group.and_then(|g| self.split(g)).or_else(|| {
+                    crate::volumes::doubt(v.group.map(|g| &self.groups[g]), &v.name, &v.source)
+                }),
             })
             .collect()
     }
