@@ -9,7 +9,7 @@ use disk_format::source::{FileSource, ReadAt as _, read_vec};
 
 use super::busy;
 use super::plan::Plan;
-use super::undo::{self, Saved, SavedWrite};
+use super::undo::{self, Saved, SavedPartition, SavedWrite};
 use crate::Error;
 
 /// What was done.
@@ -73,6 +73,7 @@ pub(super) fn run(disk: &Path, plan: &Plan, undo_file: Option<&Path>) -> Result<
         commands: plan.commands.clone(),
         sha256: undo::digest(&writes),
         writes,
+        added: plan.added.iter().map(SavedPartition::from).collect(),
     };
     undo::save(&undo_file, &saved)?;
     for w in &plan.writes {
@@ -124,7 +125,13 @@ fn tell_kernel(disk: &Path, file: &File, plan: &Plan) -> Vec<String> {
     for p in &plan.added {
         let bytes = p.bytes();
         let length = bytes.end - bytes.start;
-        tell("is there", p.number, host::partitions::add(file, p.number, bytes.start, length));
+        let known = || busy::kernel_has(disk, p.number, bytes.start, length);
+        let added = match host::partitions::add(file, p.number, bytes.start, length) {
+            // The kernel had kept the table from before.
+            Err(_) if known() => Ok(()),
+            other => other,
+        };
+        tell("is there", p.number, added);
     }
     told
 }

@@ -64,6 +64,19 @@ fn block_device(disk: &Path, device: u64, ranges: &[Range<u64>]) -> Result<(), E
     Ok(())
 }
 
+/// Whether the kernel knows a partition of a disk by this number and place, in bytes.
+pub(super) fn kernel_has(disk: &Path, number: u32, start: u64, length: u64) -> bool {
+    let Ok(metadata) = fs::metadata(disk) else { return false };
+    let sys = PathBuf::from("/sys/dev/block").join(self::number(metadata.rdev()));
+    fs::read_dir(sys).into_iter().flatten().flatten().any(|entry| {
+        let is = |name: &str, value: u64| {
+            let text = fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            text.trim().parse() == Ok(value)
+        };
+        is("partition", u64::from(number)) && is("start", start / 512) && is("size", length / 512)
+    })
+}
+
 fn refuse_used(name: &Path, sys: &Path, number: &str) -> Result<(), Error> {
     let holder = fs::read_dir(sys.join("holders")).into_iter().flatten().flatten().next();
     if let Some(holder) = holder {

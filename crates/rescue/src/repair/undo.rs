@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use disk_format::source::{FileSource, ReadAt as _, read_vec};
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::busy;
 use super::plan::Write;
 use crate::output::{self, Output};
+use crate::survey::table::Partition;
 use crate::{Error, Exit};
 
 /// Arguments of the command.
@@ -34,6 +35,9 @@ pub(super) struct Saved {
     pub(super) saved_at: u64,
     pub(super) commands: Vec<String>,
     pub(super) writes: Vec<SavedWrite>,
+    /// Partitions that the kernel was told of.
+    #[serde(default)]
+    pub(super) added: Vec<SavedPartition>,
     /// Over the writes.
     pub(super) sha256: String,
 }
@@ -44,6 +48,21 @@ pub(super) struct SavedWrite {
     what: String,
     old: String,
     new: String,
+}
+
+/// A partition that came back; in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedPartition {
+    number: u32,
+    start: u64,
+    length: u64,
+}
+
+impl From<&Partition> for SavedPartition {
+    fn from(p: &Partition) -> Self {
+        let bytes = p.bytes();
+        Self { number: p.number, start: bytes.start, length: bytes.end - bytes.start }
+    }
 }
 
 pub(super) const FORMAT: &str = "holdfast-rescue undo 1";
@@ -127,7 +146,10 @@ pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
         }
         writes.push((w.offset, old));
     }
-    busy::check(disk, &[])?;
+    let place = |start: u64, length: u64| start..start.saturating_add(length);
+    let mut ranges: Vec<_> = saved.added.iter().map(|p| place(p.start, p.length)).collect();
+    ranges.extend(writes.iter().map(|(at, old)| place(*at, old.len() as u64)));
+    busy::check(disk, &ranges)?;
     let file =
         File::options().read(true).write(true).open(disk).map_err(Error::io("opening", disk))?;
     for (offset, old) in writes.iter().rev() {
@@ -142,6 +164,13 @@ pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
                 path: disk.clone(),
                 source: std::io::Error::other(format!("byte {offset}")),
             });
+        }
+    }
+    if file.metadata().is_ok_and(|m| m.file_type().is_block_device()) {
+        for p in &saved.added {
+            if let Err(error) = host::partitions::delete(&file, p.number) {
+                output::note(&format!("The kernel keeps partition {} ({error}).", p.number));
+            }
         }
     }
     match form {

@@ -21,7 +21,7 @@ use super::{Kernel, depends, kernel, unpack};
 use crate::packages::{find_program, say};
 
 /// Packages that the guest's programs come from; what they depend on is fetched, too.
-const PACKAGES: [&str; 3] = ["lvm2", "gdisk", "e2fsprogs"];
+const PACKAGES: [&str; 4] = ["lvm2", "gdisk", "e2fsprogs", "mdadm"];
 
 /// The guest's programs beside busybox, and the other names that each is called by.
 const PROGRAMS: &[(&str, &[&str])] = &[
@@ -56,12 +56,13 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ),
     ("dmsetup", &[]),
     ("sgdisk", &[]),
+    ("mdadm", &[]),
     ("mke2fs", &["mkfs.ext2", "mkfs.ext3", "mkfs.ext4"]),
     ("e2fsck", &["fsck.ext2", "fsck.ext3", "fsck.ext4"]),
 ];
 
 /// Drivers to load at the start if this kernel builds them as modules; what they depend on is added.
-const DRIVERS: [&str; 10] = [
+const DRIVERS: [&str; 13] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
@@ -70,6 +71,9 @@ const DRIVERS: [&str; 10] = [
     "dm_mod",
     "dm_snapshot",
     "dm_mirror",
+    "md_mod",
+    "raid0",
+    "raid1",
     "loop",
     "ext4",
 ];
@@ -117,7 +121,8 @@ pub(super) fn build(root: &Path, force: bool) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let kernel = kernel(&root.join("target/holdfast-guest"))?;
     let busybox = find_program("busybox").context("busybox is missing (cargo xtask packages)")?;
-    let unpacked = dir.join("packages");
+    // Another list is another directory, or what was unpacked before would be taken for it.
+    let unpacked = dir.join(format!("packages-{}", PACKAGES.join("-")));
     let key = key(&kernel, &busybox)?;
     let stamp = dir.join("key");
     let built = ["vmlinuz", "initramfs.gz"].iter().all(|file| dir.join(file).exists());
