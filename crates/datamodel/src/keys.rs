@@ -75,6 +75,43 @@ pub static PIF_PLACE: OurKey = OurKey {
     default: "",
 };
 
+/// What "started" means for those that wait.
+pub static HA_CHECK: OurKey = OurKey {
+    class: "VM",
+    name: "holdfast:ha_check",
+    doc: "When VMs of a later order may start after this one was restarted by HA: tcp:ADDRESS:PORT is an address of the VM \
+          that accepts a connection. Absent: when its process runs. Its start delay counts from then.",
+    default: "",
+};
+/// Preferably not on one host.
+pub static HA_APART: OurKey = OurKey {
+    class: "VM",
+    name: "holdfast:ha_apart",
+    doc: "Names of groups, separated by commas, whose VMs HA restarts on different hosts as far as there is room.",
+    default: "",
+};
+/// Never on one host.
+pub static HA_APART_STRICT: OurKey = OurKey {
+    class: "VM",
+    name: "holdfast:ha_apart_strict",
+    doc: "Names of groups, separated by commas, whose VMs HA never restarts on one host: rather not at all.",
+    default: "",
+};
+/// Preferably on one host.
+pub static HA_TOGETHER: OurKey = OurKey {
+    class: "VM",
+    name: "holdfast:ha_together",
+    doc: "Names of groups, separated by commas, whose VMs HA restarts on one host as far as there is room.",
+    default: "",
+};
+/// Only on one host.
+pub static HA_TOGETHER_STRICT: OurKey = OurKey {
+    class: "VM",
+    name: "holdfast:ha_together_strict",
+    doc: "Names of groups, separated by commas, whose VMs HA restarts on one host only: rather not at all.",
+    default: "",
+};
+
 /// All of them.
 pub static OUR_KEYS: &[&OurKey] = &[
     &DUMP_ALERT_AFTER,
@@ -83,6 +120,11 @@ pub static OUR_KEYS: &[&OurKey] = &[
     &DUMP_MAX_BYTES,
     &DUMP_NEWEST,
     &DUMP_TARGETS,
+    &HA_APART,
+    &HA_APART_STRICT,
+    &HA_CHECK,
+    &HA_TOGETHER,
+    &HA_TOGETHER_STRICT,
     &PIF_PLACE,
     &POOL_KEY_KEPT,
 ];

@@ -79,6 +79,10 @@ pub struct Daemon {
     pub peers: crate::reconcilers::peers::Peers,
     /// Since when leases of other hosts are gone.
     pub leases: crate::fencing::LeaseWatch,
+    /// The last action that HA refused here: when (seconds since the epoch), what, why.
+    pub ha_refusal: std::sync::Mutex<Option<(i64, String, String)>>,
+    /// What is missing for the proof of each lost host's end, as this host found while it coordinated.
+    pub ha_seen: std::sync::Mutex<crate::ha::draw::Missed>,
     /// Since when the pool is lost.
     pub emergency: crate::lineage::emergency::Watch,
     /// What stands before this host's database process.
@@ -124,6 +128,8 @@ impl Daemon {
             tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
             leases: crate::fencing::LeaseWatch::default(),
+            ha_refusal: std::sync::Mutex::default(),
+            ha_seen: std::sync::Mutex::default(),
             emergency: crate::lineage::emergency::Watch::default(),
             gate: crate::lineage::gate::Gate::default(),
             role: crate::reconcilers::coordinator::RoleHeld::default(),

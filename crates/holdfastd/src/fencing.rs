@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use liveness::profile::STANDARD;
-use planner::fence::{self, Facts, Lease, Missing, Proof, Settings};
+use planner::fence::{self, Facts, Lease, Missing, Proof, Settings, Watchdog};
 use pooldb::{CommitError, Guard, Key, Table};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ use crate::first_start::new_record;
 use crate::records::{
     Fence, FenceProof, Forgotten, HostLease, LockHolder, Member, Placement, decode, encode,
 };
-use crate::{Daemon, View, power, random_uuid};
+use crate::{Daemon, View, ha, power, random_uuid};
 
 /// Key of the pool's `other_config` by which its owner accepts software watchdogs as proof (`true`).
 pub const ACCEPT_SOFTWARE_WATCHDOG: &str = "holdfast:accept_software_watchdog";
@@ -188,6 +188,16 @@ pub fn settings(view: &View) -> Settings {
     }
 }
 
+/// The watchdog that was armed on a host, as the host told the pool.
+pub fn watchdog(view: &View, host: Uuid) -> Watchdog {
+    let member = view
+        .find(Table::HostAgent, &host.to_string())
+        .and_then(|item| decode::<Member>(item.raw()?).ok());
+    member
+        .and_then(|m| serde_json::from_value(m.unknown.get("watchdog")?.clone()).ok())
+        .unwrap_or(Watchdog::None)
+}
+
 /// Judges a proof about that boot with what this host knows now.
 ///
 /// # Errors
@@ -316,6 +326,9 @@ fn record(daemon: &Daemon, view: &View, host: Uuid, boot: &str, proof: &Proof, b
         change.guard(Guard::Absent(lease_key(host)));
     }
     change.put(key(host, boot), encode(&record));
+    if ha::settings(view).enabled {
+        ha_incident(daemon, view, &mut change, &record, proof);
+    }
     if let Proof::Person { who, origin, phrase } = proof {
         let label = label(view, host);
         let body = format!(
@@ -324,6 +337,27 @@ fn record(daemon: &Daemon, view: &View, host: Uuid, boot: &str, proof: &Proof, b
         change.create(alert(daemon, DECLARED_OFF, 3, "Host", host, &body));
     }
     change
+}
+
+/// With HA on, a fence is an incident: what the boot had is known from this commit on, whoever coordinates then.
+fn ha_incident(daemon: &Daemon, view: &View, change: &mut Change, fence: &Fence, proof: &Proof) {
+    let Fence { host, boot_id, since, .. } = fence;
+    let incident = ha::incident(view, *host, boot_id, &proof.text(), *since);
+    let back = matches!(proof, Proof::NewerBoot { .. });
+    if back && incident.vms.is_empty() {
+        return;
+    }
+    let names: Vec<String> =
+        incident.vms.iter().map(|v| format!("VM '{}' ({})", v.label, v.vm)).collect();
+    let had = if names.is_empty() { "It had no VM.".to_owned() } else { names.join(", ") };
+    let body = format!(
+        "Host '{}' ({host}) has failed: {}. {had} See xe pool-ha-status",
+        incident.label, incident.proof
+    );
+    let name = if back { "HA_HOST_WAS_FENCED" } else { "HA_HOST_FAILED" };
+    let priority = datamodel::alert(name).map_or(3, |a| i64::from(a.priority));
+    change.create(alert(daemon, name, priority, "Host", *host, &body));
+    change.put(ha::incident_key(*host, boot_id), encode(&incident));
 }
 
 /// An alert's record.

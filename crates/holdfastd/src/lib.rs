@@ -6,7 +6,7 @@
 //! events <── replica <── pool database <────────────────────────────────────────────────────┘
 //! ```
 //! Rooms: [`http`], [`api`], [`app`], [`sagas`], [`edits`] (the one commit loop), [`projection`] (records as clients see
-//! them), [`events`], [`tasks`]; [`first_start`], [`identity`], [`pki`], [`config`] for the host itself; [`starts`], [`workers`], [`probes`],
+//! them), [`events`], [`tasks`]; [`first_start`], [`identity`], [`pki`], [`config`] for the host itself; [`ha`]; [`starts`], [`workers`], [`probes`],
 //! [`truth`] for a daemon that stays up and says what is true. `main` opens the
 //! real doors; the simulator builds the same [`Daemon`] with fakes.
 
@@ -27,6 +27,7 @@ pub mod fencing;
 pub mod first_start;
 pub mod founding;
 pub mod guests;
+pub mod ha;
 pub mod host_backup;
 pub mod http;
 pub mod identity;

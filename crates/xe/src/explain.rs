@@ -148,6 +148,7 @@ const HINTS: &[(&str, &str)] = &[
         "DEVICE_DETACH_REJECTED",
         "wait for the guest and try again, or: xe vbd-unplug uuid={1} --force",
     ),
+    ("HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN", "xe pool-ha-status"),
     ("HOST_DISABLED", "xe host-enable uuid={0}"),
     ("HOST_HAS_RESIDENT_VMS", "xe host-evacuate uuid={0}"),
     (

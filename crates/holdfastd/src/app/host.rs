@@ -5,10 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 use xenapi::{Error, Timestamp, Value};
 
-use super::{find, object, ref_param, target, truth};
+use super::{bool_param, find, object, ref_param, target, text, truth};
 use crate::api::{self, Authorized, errors};
 use crate::edits::{self, Change};
-use crate::{Daemon, View, returning};
+use crate::{Daemon, View, ha, returning};
 
 /// Whether a host is known to be alive.
 pub(crate) fn is_live(view: &View, host: Uuid) -> bool {
@@ -34,6 +34,10 @@ pub(super) async fn call(
         }
         "holdfast_rejoin" => return returning::rejoin(daemon).await.map(|()| Value::Void),
         "holdfast_leave" => return returning::leave(daemon).await.map(|()| Value::Void),
+        "emergency_ha_disable" => {
+            let view = daemon.store().view();
+            return ha::emergency::disarm(daemon, &view, bool_param(call, 0)).map(|()| Value::Void);
+        }
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
         "holdfast_emergency" => return Ok(super::pool::emergency::describe(daemon).into()),
         "local_assert_healthy" => {
@@ -75,6 +79,16 @@ pub(super) async fn call(
             change.set(object(host), "enabled", true);
         }
         "disable" => {
+            let what = || {
+                format!("host '{}' ({}) is to take no VMs", text(host, "name_label"), host.uuid())
+            };
+            ha::gate::may(daemon, &view, &mut change, what, |pool| {
+                for known in pool.hosts.iter_mut().filter(|h| h.host == host.uuid()) {
+                    if known.standing == planner::ha::Standing::Serving {
+                        known.standing = planner::ha::Standing::Disabled;
+                    }
+                }
+            })?;
             change.set(object(host), "enabled", false);
         }
         "set_address" => {

@@ -390,7 +390,7 @@ async fn start_one(daemon: &Arc<Daemon>, vm: Uuid) -> Started {
         if text(record, "power_state") == "Running" {
             return Ok(());
         }
-        let order = start::Order { vm: OpaqueRef::new(vm), only: None, paused: false };
+        let order = start::Order { vm: OpaqueRef::new(vm), only: None, paused: false, by_ha: true };
         let saga = start::begin(daemon, &Caller::of_this_host(daemon), None, order).await?;
         sagas::wait(daemon, saga, START_LIMIT).await.map(drop)
     };

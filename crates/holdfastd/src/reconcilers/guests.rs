@@ -441,7 +441,7 @@ async fn after_end(daemon: &Arc<Daemon>, view: &View, vm: Uuid, why: Option<Stop
         return;
     }
     let caller = Caller::of_this_host(daemon);
-    let order = start::Order { vm: OpaqueRef::new(vm), only: None, paused: false };
+    let order = start::Order { vm: OpaqueRef::new(vm), only: None, paused: false, by_ha: true };
     match start::begin(daemon, &caller, None, order).await {
         Ok(_) => tracing::info!(%vm, "started again, as its actions_after_shutdown or _crash say"),
         Err(error) => tracing::warn!(%vm, %error, "it should be started again and can't be"),

@@ -9,6 +9,7 @@
 //! | [`coordinator`] | on every host | that one host coordinates |
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`fences`] | where the coordinator is | that nothing is left of a boot that was fenced |
+//! | [`ha`] | where the coordinator is | with HA on: proofs of lost hosts' ends, restarts of their VMs |
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
 //! | [`dumps`] | where the coordinator is | dumps of the pool database outside the pool |
 //! | [`default_sr`] | where the coordinator is | an alert if the pool's default repository can't be used |
@@ -22,6 +23,7 @@ pub mod default_sr;
 pub mod dumps;
 pub mod fences;
 pub mod guests;
+pub mod ha;
 pub mod members;
 pub mod peers;
 pub mod this_host;
@@ -58,6 +60,7 @@ pub const ALL: &[Worker] = &[
     Worker { in_safe_mode: true, ..normal("peers", |d| Box::pin(peers::run(d))) },
     normal("members", |d| Box::pin(members::run(d))),
     Worker { at_least_every: None, ..normal("fences", |d| Box::pin(fences::run(d))) },
+    normal("ha", |d| Box::pin(ha::run(d))),
     normal("voters", |d| Box::pin(voters::run(d))),
     normal("dumps", |d| Box::pin(dumps::run(d))),
     normal("default-sr", |d| Box::pin(default_sr::run(d))),

@@ -1,4 +1,4 @@
-//! What is true: `pool-status`, `host-diagnose`, `pool-readiness`, `pool-restore-report`.
+//! What is true: `pool-status`, `pool-ha-status`, `host-diagnose`, `pool-readiness`, `pool-restore-report`.
 //!
 //! The server judges and words; here it is laid out. Where this host's daemon does not answer, what it left on disk is
 //! told instead (`dead`). Exit codes, for monitoring: 0 all well (warnings included), 6 something fails, 4 no coordinator
@@ -17,6 +17,7 @@ use crate::failure::{CallError, Failure};
 pub(super) const COMMANDS: &[(&str, Run)] = &[
     ("pool-status", pool_status),
     ("host-diagnose", host_diagnose),
+    ("pool-ha-status", pool_ha_status),
     ("pool-readiness", pool_readiness),
     ("pool-restore-report", pool_restore_report),
 ];
@@ -285,6 +286,71 @@ fn pool_readiness(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let red = text(&readiness, "colour") == "red";
     let outcome = if red { Err(Failure::Exit(6)) } else { Ok(()) };
     end(ctx, outcome)
+}
+
+fn pool_ha_status(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    let status = ask(ctx, "pool.holdfast_ha_status", vec![])?;
+    let yes = |value: &Value, key: &str| value.get(key) == Some(&json!(true));
+    let word = match (yes(&status, "enabled"), yes(&status, "overcommitted")) {
+        (false, _) => "off",
+        (true, false) => "on",
+        (true, true) => "overcommitted",
+    };
+    match ctx.out.form() {
+        OutputForm::Text => {
+            let (failures, most) = (text_of(&status["failures"]), text_of(&status["most"]));
+            ctx.out.raw(&format!(
+                "HA: {word}; host failures to survive: {failures}; survived now: {most}"
+            ));
+            if !text(&status, "why_not_more").is_empty() {
+                ctx.out.raw(&format!("  why not more: {}", text(&status, "why_not_more")));
+            }
+            if yes(&status, "turning_off") {
+                ctx.out.raw("  it is turned off once nothing is under way");
+            }
+            if status["refused"].is_object() {
+                let refused = &status["refused"];
+                let (at, what) = (text(refused, "at"), text(refused, "what"));
+                ctx.out.raw(&format!("  refused at {at}: {what}: {}", text(refused, "why")));
+            }
+            for host in items(&status, "hosts") {
+                let live = if yes(host, "live") { "live" } else { "lost" };
+                ctx.out.raw(&format!("host {}: {live}", name(host)));
+                match (text(host, "fenced"), text(host, "missing")) {
+                    ("", "") => {
+                        ctx.out.raw(&format!("  its end is proved by {}", text(host, "proved_by")))
+                    }
+                    ("", missing) => ctx.out.raw(&format!("  not proved: {missing}")),
+                    (proof, _) => ctx.out.raw(&format!("  fenced: {proof}")),
+                }
+            }
+            for incident in items(&status, "incidents") {
+                let state = if yes(incident, "open") { "open" } else { "over" };
+                let (since, evidence) = (text(incident, "since"), text(incident, "evidence"));
+                ctx.out.raw(&format!(
+                    "incident: host {} failed at {since}: {evidence} ({state})",
+                    name(incident)
+                ));
+                for vm in items(incident, "vms") {
+                    let where_now = match text(vm, "host") {
+                        "" => text(vm, "power_state").to_lowercase(),
+                        host => format!("runs on {host}"),
+                    };
+                    ctx.out.raw(&format!("  VM {}: {where_now}", name(vm)));
+                }
+            }
+            for vm in items(&status, "vms") {
+                ctx.out.raw(&format!(
+                    "VM {}: {}: {}",
+                    name(vm),
+                    text(vm, "state"),
+                    text(vm, "why")
+                ));
+            }
+        }
+        OutputForm::Minimal | OutputForm::Json => ctx.out.value(word.to_owned(), status.clone()),
+    }
+    end(ctx, Ok(()))
 }
 
 fn pool_restore_report(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {

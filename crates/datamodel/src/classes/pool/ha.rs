@@ -1,6 +1,6 @@
 //! Messages of `pool`: high availability and the balancer.
 
-use crate::schema::{Message, Param, Role, Type};
+use crate::schema::{Lifecycle, Message, Param, Role, Type};
 
 pub(super) static MESSAGES: &[Message] = &[
     Message {
@@ -84,6 +84,14 @@ pub(super) static MESSAGES: &[Message] = &[
         params: &[Param::new("seconds", Type::Int)],
         role: Role::PoolOperator,
         doc: "Keeps HA from restarting VMs for some seconds.",
+        ..Message::BASE
+    },
+    Message {
+        name: "holdfast_ha_status",
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Says what HA promises, how each host's end would be proved, which incidents there were, and what waits for what (JSON).",
         ..Message::BASE
     },
     Message {

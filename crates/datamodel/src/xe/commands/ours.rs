@@ -70,6 +70,13 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "pool-ha-status",
+        local_login: true,
+        doc: "Says what high availability promises, how each host's end would be proved, which hosts failed, and which VMs \
+              start, wait or stay off, and why.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "pool-lineage",
         local_host: true,
         local_login: true,

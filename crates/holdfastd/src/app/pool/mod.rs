@@ -3,6 +3,7 @@
 mod accept;
 mod eject;
 pub(super) mod emergency;
+pub(crate) mod ha;
 mod join;
 
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(super) async fn call(
     message: &str,
     call: &Authorized,
 ) -> Result<Value, Error> {
+    if let Some(answer) = ha::call(daemon, message, call).await {
+        return answer;
+    }
     match message {
         "join" => join::join(daemon, call, false).await,
         "join_force" => join::join(daemon, call, true).await,

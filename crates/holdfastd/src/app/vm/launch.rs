@@ -22,7 +22,7 @@ use crate::edits::{Change, Object};
 use crate::first_start::{new_record, reference};
 use crate::mutants::Mutant;
 use crate::records::{Placement, decode};
-use crate::{Daemon, View, random_uuid, sagas};
+use crate::{Daemon, View, ha, random_uuid, sagas};
 
 /// Longest single operation of the hypervisor that should be quick.
 pub(crate) const QUICK: Duration = Duration::from_secs(25);
@@ -231,6 +231,9 @@ pub(crate) fn publish_running(
 ) {
     publish_resident(daemon, view, change, vm, seen, power);
     let Some(record) = view.record("VM", vm) else { return };
+    if ha::priority(record) == planner::ha::Priority::Restart {
+        change.set(Object::new("VM", vm), "ha_always_run", true);
+    }
     if let Some(metrics) = target(record, "metrics") {
         let metrics = Object::new("VM_metrics", metrics);
         let now = Timestamp(daemon.now());

@@ -18,6 +18,7 @@ use super::super::{bool_param, find, object, ref_param};
 use super::claim::{self, Claim};
 use super::copy::busy;
 use super::launch::{self, hypervisor_failed};
+use super::start;
 use super::stop::{self, image_of};
 use super::suspend::SAVE_LIMIT;
 use super::{DECISIONS, image, spec};
@@ -65,9 +66,7 @@ pub(super) async fn call(
         let mut needs = spec::needs(&view, vm);
         needs.srs.push(sr);
         let hosts = spec::hosts(&view, daemon.reserved_memory());
-        let choice =
-            planner::placement::choose(&hosts, &needs, only).map_err(errors::from_refusal)?;
-        let mut change = Change::new();
+        let (choice, mut change) = start::choose(daemon, &view, vm, &needs, hosts, only)?;
         let taken = Claim {
             vm: vm.uuid(),
             host: choice.host,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::super::{find, int_param, object, ref_param, target, text, text_param, truth};
 use crate::api::{Authorized, errors};
 use crate::edits::{self, Change, Edit, field_of};
 use crate::projection::vm_state;
-use crate::{Daemon, View};
+use crate::{Daemon, View, ha};
 
 /// Messages `set_FIELD` whose only meaning is the field.
 const PLAIN: &[(&str, &str)] = &[
@@ -41,7 +42,7 @@ pub(super) async fn call(
         Err(error) => return is_known(message).then_some(Err(error)),
     };
     let mut change = Change::new();
-    match edit(&view, vm, message, call, &mut change)? {
+    match edit(daemon, &view, vm, message, call, &mut change)? {
         Ok(()) => {}
         Err(error) => return Some(Err(error)),
     }
@@ -55,6 +56,7 @@ fn is_known(message: &str) -> bool {
 }
 
 fn edit(
+    daemon: &Daemon,
     view: &View,
     vm: &Record,
     message: &str,
@@ -98,8 +100,17 @@ fn edit(
             if !["", "restart", "best-effort"].contains(&word) {
                 return Some(Err(Error::invalid_value(field, word)));
             }
+            let protect = word == "restart";
+            let runs = text(vm, "power_state") == "Running";
+            let at = target(vm, "resident_on").filter(|_| protect && runs);
+            if let Some(host) = at
+                && ha::priority(vm) != planner::ha::Priority::Restart
+                && let Err(error) = may_protect(daemon, view, change, vm, host)
+            {
+                return Some(Err(error));
+            }
             change.set(object(vm), field, word);
-            change.set(object(vm), "ha_always_run", word == "restart");
+            change.set(object(vm), "ha_always_run", protect && runs);
         }
         "suspend_VDI" => return Some(set_suspend_vdi(view, vm, call, change)),
         // Classes that this version does not have: only "none" can be said.
@@ -109,6 +120,34 @@ fn edit(
         _ => return None,
     }
     Some(Ok(()))
+}
+
+/// Whether HA can promise to restart it beside all others.
+fn may_protect(
+    daemon: &Daemon,
+    view: &View,
+    change: &mut Change,
+    vm: &Record,
+    host: Uuid,
+) -> Result<(), Error> {
+    let what = || format!("VM '{}' ({}) is to be protected", text(vm, "name_label"), vm.uuid());
+    ha::gate::may(daemon, view, change, what, |pool| {
+        let memory = pool.vms.iter().find(|v| v.vm == vm.uuid()).and_then(|v| match v.run {
+            planner::ha::Run::On { memory, .. } => Some(memory),
+            _ => None,
+        });
+        let run = planner::ha::Run::Off;
+        let protected = planner::ha::Vm {
+            priority: planner::ha::Priority::Restart,
+            ..ha::draw::described(view, vm, run)
+        };
+        *pool = pool.with(protected, Some(host));
+        if let Some(memory) = memory
+            && let Some(known) = pool.vms.iter_mut().find(|v| v.vm == vm.uuid())
+        {
+            known.run = planner::ha::Run::On { host, memory };
+        }
+    })
 }
 
 fn set_suspend_vdi(

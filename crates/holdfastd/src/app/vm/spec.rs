@@ -17,7 +17,7 @@ use crate::View;
 use crate::records::{Reservation, decode};
 
 /// Memory that QEMU itself takes beside the guest's, bytes: 32 MiB and 1 % of the guest's.
-pub(super) fn overhead(memory: i64) -> i64 {
+pub(crate) fn overhead(memory: i64) -> i64 {
     (32 << 20) + memory / 100
 }
 

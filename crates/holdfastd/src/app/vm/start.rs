@@ -8,19 +8,20 @@
 use std::sync::Arc;
 
 use driver_api::storage::Attached;
+use planner::placement::{Choice, HostView, VmNeeds};
 use pooldb::CommitError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use xenapi::{Error, OpaqueRef, Value};
+use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::super::{bool_param, find, object, ref_param, text};
 use super::claim::{self, Claim};
 use super::{launch, spec, stop};
-use crate::Daemon;
 use crate::api::{Authorized, Caller, errors};
 use crate::edits::{Change, Object};
 use crate::projection::vm_state;
 use crate::sagas::{self, Def, Flow, Plan, State, StepResult, UndoResult, action};
+use crate::{Daemon, View, ha};
 
 /// Times that a decision is made anew because the facts changed under it.
 pub(crate) const DECISIONS: u32 = 20;
@@ -45,7 +46,7 @@ pub(super) async fn start(
     } else {
         (None, bool_param(call, 1))
     };
-    let order = Order { vm, only, paused };
+    let order = Order { vm, only, paused, by_ha: false };
     let saga = begin(daemon, call.caller(), call.task(), order).await?;
     sagas::wait(daemon, saga, sagas::SYNC_LIMIT).await
 }
@@ -59,6 +60,8 @@ pub(crate) struct Order {
     pub(crate) only: Option<OpaqueRef>,
     /// Its processors stay stopped.
     pub(crate) paused: bool,
+    /// HA itself starts it: what it promised already counts on that.
+    pub(crate) by_ha: bool,
 }
 
 /// Chooses a host and commits the start; returns the saga.
@@ -68,7 +71,7 @@ pub(crate) async fn begin(
     task: Option<Uuid>,
     order: Order,
 ) -> Result<Uuid, Error> {
-    let Order { vm, only, paused } = order;
+    let Order { vm, only, paused, by_ha } = order;
     let operation = if only.is_some() { "start_on" } else { "start" };
     for _ in 0..DECISIONS {
         let view = daemon.view().await;
@@ -80,9 +83,12 @@ pub(crate) async fn begin(
         };
         let needs = spec::needs(&view, record);
         let hosts = spec::hosts(&view, daemon.reserved_memory());
-        let choice =
-            planner::placement::choose(&hosts, &needs, only).map_err(errors::from_refusal)?;
-        let mut change = Change::new();
+        let (choice, mut change) = if by_ha {
+            let choice = planner::placement::choose(&hosts, &needs, only);
+            (choice.map_err(errors::from_refusal)?, Change::new())
+        } else {
+            choose(daemon, &view, record, &needs, hosts, only)?
+        };
         let taken = Claim {
             vm: record.uuid(),
             host: choice.host,
@@ -116,6 +122,37 @@ pub(crate) async fn begin(
         "OTHER_OPERATION_IN_PROGRESS",
         ["VM".to_owned(), vm.to_string(), operation.to_owned(), OpaqueRef::NULL.to_string()],
     ))
+}
+
+/// The best host on which the VM does not break HA's plan, and a change that keeps that true.
+///
+/// # Errors
+/// No host can take it; or those that can would break the plan.
+pub(crate) fn choose(
+    daemon: &Daemon,
+    view: &View,
+    vm: &Record,
+    needs: &VmNeeds,
+    mut hosts: Vec<HostView>,
+    only: Option<Uuid>,
+) -> Result<(Choice, Change), Error> {
+    let mut broken = None;
+    loop {
+        match planner::placement::choose(&hosts, needs, only) {
+            Ok(choice) => {
+                let mut change = Change::new();
+                match ha::gate::may_run(daemon, view, &mut change, vm, choice.host) {
+                    Ok(()) => return Ok((choice, change)),
+                    Err(error) if only.is_some() => return Err(error),
+                    Err(error) => {
+                        hosts.retain(|host| host.host != choice.host);
+                        broken = Some(error);
+                    }
+                }
+            }
+            Err(refusal) => return Err(broken.unwrap_or_else(|| errors::from_refusal(refusal))),
+        }
+    }
 }
 
 /// The saga, run by the host that was chosen.

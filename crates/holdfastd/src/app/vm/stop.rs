@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
-use super::super::{find, object, ref_param, target, text};
+use super::super::{find, object, ref_param, target, text, truth};
 use super::launch::{self, QUICK, hypervisor_failed};
 use super::resident::{self, Run, Work};
 use super::{claim, image};
@@ -71,8 +71,12 @@ pub(super) async fn call(
         _ => How::Hard,
     };
     let work = Work { operation: message, kind: "vm_stop", label: call.method() };
-    resident::perform(daemon, call, work, |_, vm, run, _| {
+    resident::perform(daemon, call, work, |_, vm, run, change| {
         let Run { host, generation } = run;
+        // Its owner wants it off, also if its host is lost on the way there.
+        if truth(vm, "ha_always_run") {
+            change.set(object(vm), "ha_always_run", false);
+        }
         Ok(serde_json::json!(Args { vm: vm.uuid(), host, generation, how }))
     })
     .await

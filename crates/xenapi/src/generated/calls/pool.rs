@@ -1440,6 +1440,28 @@ impl Params for HoldfastEmergencyTransition {
     }
 }
 
+/// `pool.holdfast_ha_status`: Says what HA promises, how each host's end would be proved, which incidents there were, and what waits for what (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastHaStatus;
+
+impl Params for HoldfastHaStatus {
+    const METHOD: &'static str = "pool.holdfast_ha_status";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::pool::CLASS, "holdfast_ha_status")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?;
+        Ok(Self)
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![]
+    }
+}
+
 /// `pool.holdfast_join`: Takes a joining host's signing request; answers with what it needs to become a member.
 #[derive(Clone, PartialEq)]
 pub struct HoldfastJoin {

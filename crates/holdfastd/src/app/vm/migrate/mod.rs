@@ -243,6 +243,7 @@ fn decide(
     let hosts = spec::hosts(view, daemon.reserved_memory());
     planner::placement::choose(&hosts, &needs, Some(to)).map_err(errors::from_refusal)?;
     let mut change = Change::new();
+    crate::ha::gate::may_run(daemon, view, &mut change, vm, to)?;
     let taken = Claim {
         vm: vm.uuid(),
         host: to,
