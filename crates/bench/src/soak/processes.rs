@@ -1,7 +1,9 @@
 //! The guests' real processes on all hosts, watched from the machine all through a round: no guest runs twice.
 //!
 //! Two processes of one guest are right while it moves: the one that waits for it was started with `-incoming` and is the
-//! younger. A process that was started to run a guest while an older one of the same guest lives is a second run.
+//! younger. A process that was started to run a guest while an older one of the same guest lives is a second run, with one
+//! exception: the older one was started with `-incoming` and holds no image for writing. It waits on a host that stood still
+//! for a guest that never came; QEMU takes the lock on the images ([`WRITES`]) before such a process may run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +12,27 @@ use std::time::Duration;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Byte of an image that QEMU holds locked while it may write to it: 100 and the place of the permission (QEMU's
+/// `RAW_LOCK_PERM_BASE`, `BLK_PERM_WRITE`).
+const WRITES: u64 = 101;
+
 /// A guest's process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Guest {
     started: u64,
     pid: i32,
     incoming: bool,
+    /// It holds an image for writing.
+    writes: bool,
+    /// Its control group, which names the lab's host.
+    group: String,
+}
+
+impl Guest {
+    /// It was there to receive the guest, and has not.
+    fn waits(&self) -> bool {
+        self.incoming && !self.writes
+    }
 }
 
 /// What was seen of the machine meanwhile.
@@ -68,9 +85,37 @@ fn look(vms: &BTreeSet<String>) -> BTreeMap<String, Vec<Guest>> {
         let Some(vm) = named.filter(|vm| vms.contains(*vm)) else { continue };
         let Ok(Some(started)) = host::proc::start_ticks(pid) else { continue };
         let incoming = argv.iter().any(|a| a == "-incoming");
-        seen.entry(vm.to_owned()).or_default().push(Guest { started, pid, incoming });
+        let guest =
+            Guest { started, pid, incoming, writes: holds_for_writing(pid), group: group(pid) };
+        seen.entry(vm.to_owned()).or_default().push(guest);
     }
     seen
+}
+
+fn group(pid: i32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let of_lab = text.lines().filter_map(|line| line.split("/holdfast-lab/").nth(1)).next();
+    of_lab.unwrap_or("an unknown host").to_owned()
+}
+
+/// Whether one of its open files is locked as an image that it may write to. A process that can't be looked at counts as one
+/// that may.
+fn holds_for_writing(pid: i32) -> bool {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return true };
+    files.flatten().any(|file| {
+        let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+        text.lines().any(locks_for_writing)
+    })
+}
+
+/// `lock:\t1: OFDLCK ADVISORY  READ -1 07:01:11 100 101`.
+fn locks_for_writing(line: &str) -> bool {
+    let mut words = line.split_whitespace().rev();
+    let (last, first) = (words.next().map(str::parse), words.next().map(str::parse));
+    match (line.contains("OFDLCK"), first, last) {
+        (true, Some(Ok(first)), Some(Ok(last))) => (first..=last).contains(&WRITES),
+        _ => false,
+    }
 }
 
 fn twice(seen: &BTreeMap<String, Vec<Guest>>) -> BTreeSet<String> {
@@ -78,9 +123,17 @@ fn twice(seen: &BTreeMap<String, Vec<Guest>>) -> BTreeSet<String> {
     for (vm, guests) in seen {
         let mut guests = guests.clone();
         guests.sort();
+        guests.retain(|guest| !guest.waits());
         for younger in guests.iter().skip(1).filter(|g| !g.incoming) {
-            let (old, new) = (guests[0].pid, younger.pid);
-            found.insert(format!("VM {vm} was started (process {new}) while process {old} ran it"));
+            let old = &guests[0];
+            found.insert(format!(
+                "VM {vm} was started (process {}, {}) while process {} ({}{}) ran it",
+                younger.pid,
+                younger.group,
+                old.pid,
+                old.group,
+                if old.incoming { ", to which it had moved" } else { "" },
+            ));
         }
     }
     found
@@ -92,12 +145,31 @@ mod tests {
 
     #[test]
     fn a_second_run_is_found_and_a_migration_is_none() {
-        let guest = |started, incoming| Guest { started, pid: i32::MAX, incoming };
+        let group = || "lab/h1".to_owned();
+        let guest = |started, incoming| Guest {
+            started,
+            pid: i32::MAX,
+            incoming,
+            writes: true,
+            group: group(),
+        };
+        let waiting = |started| Guest { writes: false, ..guest(started, true) };
         let found = |guests: &[Guest]| twice(&BTreeMap::from([("a".to_owned(), guests.to_vec())]));
         assert!(found(&[guest(1, false)]).is_empty());
         assert!(found(&[guest(1, false), guest(2, true)]).is_empty());
         assert!(found(&[guest(2, true), guest(1, true)]).is_empty());
         assert_eq!(found(&[guest(1, false), guest(2, false)]).len(), 1);
         assert_eq!(found(&[guest(2, false), guest(1, true)]).len(), 1, "it had moved before");
+        assert!(found(&[guest(2, false), waiting(1)]).is_empty(), "it never came");
+        assert_eq!(found(&[guest(1, false), waiting(2), guest(3, false)]).len(), 1);
+    }
+
+    #[test]
+    fn a_lock_for_writing_is_told_from_the_others() {
+        assert!(locks_for_writing("lock:\t1: OFDLCK ADVISORY  READ -1 07:01:11 100 101"));
+        assert!(!locks_for_writing("lock:\t1: OFDLCK ADVISORY  READ -1 07:01:11 100 100"));
+        assert!(!locks_for_writing("lock:\t3: OFDLCK ADVISORY  READ -1 07:01:11 201 201"));
+        assert!(!locks_for_writing("lock:\t1: POSIX  ADVISORY  WRITE 5493 00:49:51 0 EOF"));
+        assert!(!locks_for_writing("flags:\t02100002"));
     }
 }
