@@ -33,6 +33,11 @@ pub trait ReadAt: Send + Sync + std::fmt::Debug {
         let size = self.size();
         Ok((offset < size).then_some(offset..size))
     }
+
+    /// Bytes of a sector, by which tables on the device count, if the device tells.
+    fn sector_size(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Reads `len` bytes at `offset` into memory of its own.
@@ -61,6 +66,7 @@ fn within(size: u64, offset: u64, len: u64) -> io::Result<()> {
 pub struct FileSource {
     file: File,
     size: u64,
+    sector_size: Option<u32>,
 }
 
 impl FileSource {
@@ -87,7 +93,11 @@ impl FileSource {
         }
         // The end, because a block device's metadata has no length. Reads below never use the position.
         let size = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))?;
-        Ok(Self { file, size })
+        let sector_size = kind
+            .is_block_device()
+            .then(|| rustix::fs::ioctl_blksszget(&file).ok())
+            .flatten();
+        Ok(Self { file, size, sector_size })
     }
 
     /// The open file.
@@ -105,6 +115,10 @@ impl ReadAt for FileSource {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         within(self.size, offset, buf.len() as u64)?;
         self.file.read_exact_at(buf, offset)
+    }
+
+    fn sector_size(&self) -> Option<u32> {
+        self.sector_size
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
@@ -138,6 +152,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         (**self).next_data(offset)
+    }
+
+    fn sector_size(&self) -> Option<u32> {
+        (**self).sector_size()
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use disk_format::lvm::volumes::{Group, LogicalVolume};
 use disk_format::source::{Origin, Piece, Pieces, ReadAt as _, Source, read_vec};
 use disk_format::vhd;
+use disk_format::xenserver::names;
 
 use crate::images::Volume;
 use crate::survey::groups::{Instance, Trust};
-use crate::survey::{Survey, sweep};
+use crate::survey::{Survey, carve, sweep};
 use crate::{Error, scan};
 
 /// How a wrecked disk is searched for volumes.
@@ -69,12 +70,29 @@ pub fn doubt(instance: Option<&Instance>, name: &str, source: &Source) -> Option
         first.is_some() && first == last
     };
     let Some(instance) = instance else {
-        return (!both_ends()).then(|| {
-            format!(
+        if !both_ends() {
+            return Some(format!(
                 "{name} was found without any metadata of its group, and lacks a footer at its end"
+            ));
+        }
+        return (!has_usual_size(source)).then(|| {
+            format!(
+                "{name} was found without any metadata of its group, and from its first to its last sector it is longer than such a volume is made: parts of others lie in it"
             )
         });
     };
+    // Without label and header the start itself is only what contents say.
+    let guessed = instance
+        .members
+        .iter()
+        .filter_map(|m| m.found.as_ref()?.voted.as_ref())
+        .any(|(votes, _)| *votes < 2);
+    if guessed && !both_ends() {
+        return Some(format!(
+            "where {} begins is a guess: no label and no header is left",
+            instance.group.name
+        ));
+    }
     let Some(lv) = instance.group.logical.iter().find(|lv| lv.name == name) else {
         return Some(format!("the metadata of {} does not name {name}", instance.group.name));
     };
@@ -87,6 +105,16 @@ pub fn doubt(instance: Option<&Instance>, name: &str, source: &Source) -> Option
             instance.group.name
         )
     })
+}
+
+/// Whether a carved VHD has a size that XenServer gives such a volume: for all that it can hold, or cut behind what it holds.
+fn has_usual_size(source: &Source) -> bool {
+    let Some(image) = vhd::Image::open(source).image else { return false };
+    let Some(end) = image.data_end() else { return true };
+    let extents = |bytes: u64| bytes.next_multiple_of(carve::EXTENT);
+    let full = extents(names::inflated_bytes(image.footer().size_bytes));
+    let cut = extents(end.saturating_add(vhd::SECTOR));
+    [full, cut].contains(&source.size())
 }
 
 /// Whether two texts at different places of the disk say the same of a volume's place.

@@ -256,10 +256,6 @@ fn the_former_entry_is_proposed_exactly_for_every_alignment_and_damage() {
             let mut wreck = build(form);
             wreck.damage(level);
             let survey = wreck.survey();
-            // Wrapped texts can't be put together without any header of their area.
-            if level >= 2 && form.wrapped && !form.second_area || level == 3 && form.wrapped {
-                continue;
-            }
             let lvm: Vec<_> =
                 survey.former.iter().filter(|f| f.partition.purpose.is_lvm()).collect();
             assert_eq!(lvm.len(), 1, "{form:?} level {level}: {:?}", survey.former);
@@ -289,9 +285,6 @@ fn every_level_gives_back_the_disks_bytes() {
     for (n, form) in forms().into_iter().enumerate() {
         // Each form with three levels: together all of them, several times.
         for level in [n % 4, 3 - n % 4, 4].map(|level| u8::try_from(level).expect("small")) {
-            if level >= 2 && form.wrapped {
-                continue;
-            }
             let mut wreck = build(form);
             wreck.damage(level);
             let survey = wreck.survey();
@@ -311,8 +304,7 @@ fn every_level_gives_back_the_disks_bytes() {
                 assert!(bad.is_empty() && leaf == expected, "{form:?} level {level}");
             } else {
                 // In two pieces: what lies in the second one is told, nothing wrong is given.
-                let name = wreck.leaf.id.to_string();
-                let (leaf, bad) = read(&name).expect("its first piece");
+                let (leaf, bad) = read(LEAF).expect("its first piece");
                 let expected = content(&[&wreck.leaf, &wreck.base]);
                 let told = |at: usize| {
                     bad.iter().any(|b| (b.offset..b.offset + b.length).contains(&(at as u64)))
@@ -333,9 +325,6 @@ fn a_repair_brings_the_entry_back_and_undo_gives_the_same_bytes() {
     let path = |name: &str| directory.path().join(name);
     for (n, form) in forms().into_iter().enumerate() {
         for level in [n % 4, 3 - n % 4].map(|level| u8::try_from(level).expect("small")) {
-            if level >= 2 && form.wrapped {
-                continue;
-            }
             let mut wreck = build(form);
             wreck.damage(level);
             let (disk, undo) = (path("disk"), path(&format!("undo-{n}-{level}")));
@@ -524,6 +513,89 @@ fn a_boot_record_stays_one_and_gets_its_entry_back() {
     assert!(table.boot_code);
     assert_eq!(run(&["undo", u]), Exit::Done);
     assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
+}
+
+/// A volume in pieces whose first and last one lie in order, with something else between them, looks whole from both ends.
+#[test]
+fn a_volume_in_pieces_without_metadata_is_not_taken_for_one_in_a_row() {
+    let mut wreck = build(forms()[0]);
+    // The leaf's first piece stays; its second one goes two extents further, and noise comes between.
+    let extent = |n: u64| {
+        usize::try_from(wreck.form.start * 512 + wreck.form.pe_start + n * EXTENT).expect("small")
+    };
+    let (second, gap, length) = (extent(3), extent(7), usize::try_from(EXTENT).expect("small"));
+    wreck.bytes.copy_within(second..second + length, gap + length);
+    wreck.bytes[second..second + length].fill(0);
+    wreck.bytes[gap..gap + length].fill(0x5a);
+    wreck.damage(4);
+    let survey = wreck.survey();
+    let images = survey.images(None);
+    let name = wreck.leaf.id.to_string();
+    let leaf = images.iter().position(|v| v.vdi() == Some(&name) || v.vdi() == Some(LEAF));
+    let leaf = leaf.expect("its first piece is here");
+    let image = rescue::images::open(&images, leaf).expect("it opens");
+    let doubt = image.doubt.expect("it can't be vouched for");
+    assert!(doubt.contains("longer"), "{doubt}");
+}
+
+#[test]
+fn a_leaf_has_its_name_back_where_the_list_leaves_only_one() {
+    let mut wreck = build(forms()[0]);
+    wreck.damage(4);
+    let survey = wreck.survey();
+    let names: Vec<&str> = survey.volumes.iter().map(|v| v.name.as_str()).collect();
+    for uuid in [BASE, LEAF] {
+        assert!(names.contains(&format!("VHD-{uuid}").as_str()), "{names:?}");
+    }
+}
+
+/// Nothing tells where a group of raw volumes begins but the usual place of its texts: it is shown, and nothing is written or vouched for.
+#[test]
+fn a_group_of_which_only_texts_are_left_is_shown_as_a_guess() {
+    let mut wreck = build(forms()[0]);
+    let raw = "cccccccc-0000-4000-8000-000000000003";
+    let start = usize::try_from(wreck.form.start * 512).expect("small");
+    let pe = usize::try_from(wreck.form.pe_start).expect("small");
+    let name = format!("VHD-{BASE}").into_bytes();
+    let new = format!("LV-{raw}\n").into_bytes();
+    for at in start..start + pe {
+        if wreck.bytes[at..].starts_with(&name) {
+            wreck.bytes[at..at + new.len()].copy_from_slice(&new);
+        }
+    }
+    let end = wreck.bytes.len() - 33 * 512;
+    wreck.bytes[start + pe..end].fill(0x77);
+    wreck.damage(1);
+    wreck.zero(wreck.form.start * 512, 4096 + 512);
+    let survey = wreck.survey();
+    let group = survey.groups.first().expect("the group is shown");
+    assert_eq!(group.group.name, group_name());
+    assert!(survey.former.iter().all(|f| f.confidence == Confidence::Possible));
+    let images = survey.images(None);
+    let volume = images.iter().find(|v| v.vdi() == Some(raw)).expect("the raw volume is listed");
+    assert!(volume.doubt.is_some());
+}
+
+#[test]
+fn two_groups_of_one_name_are_told_with_the_command_that_parts_them() {
+    let mut wreck = build(forms()[0]);
+    wreck.damage(1);
+    let mut other = build(forms()[0]);
+    other.damage(1);
+    let id = b"VgVgVg-aaaa";
+    for at in 0..other.bytes.len() - id.len() {
+        if other.bytes[at..].starts_with(id) {
+            other.bytes[at..at + 6].copy_from_slice(b"OtHeRs");
+        }
+    }
+    // The texts' checksums fail now; the ring is believed.
+    let cut = usize::try_from(wreck.form.start * 512).expect("small");
+    wreck.bytes.extend_from_slice(&other.bytes[cut..]);
+    let survey = wreck.survey();
+    assert_eq!(survey.shown().count(), 2, "{:?}", survey.standings);
+    let told = survey.findings.iter().any(|f| f.what.contains("vgrename OtHeRs"))
+        || survey.findings.iter().any(|f| f.what.contains("vgrename VgVgVg"));
+    assert!(told, "{:?}", survey.findings);
 }
 
 #[test]

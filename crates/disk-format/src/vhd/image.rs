@@ -186,6 +186,12 @@ impl Image {
         self.sparse.as_ref().map_or(0, |sparse| sparse.judgement.present)
     }
 
+    /// Byte behind the last block of a sparse disk.
+    #[must_use]
+    pub fn data_end(&self) -> Option<u64> {
+        self.sparse.as_ref().map(|sparse| sparse.judgement.end.saturating_mul(SECTOR))
+    }
+
     /// Blocks whose entry in the table can't be believed.
     #[must_use]
     pub fn blocks_doubtful(&self) -> usize {

@@ -43,6 +43,8 @@ pub(super) struct Judgement {
     pub(super) present: u64,
     /// The step between blocks, in sectors, if most are on one grid.
     pub(super) step: Option<u64>,
+    /// The sector behind the last block.
+    pub(super) end: u64,
 }
 
 /// Blocks that say something about a grid.
@@ -101,6 +103,7 @@ pub(super) fn judge(entries: impl Iterator<Item = u32>, bounds: Bounds) -> Judge
         }
         end = end.max(at + bounds.block);
     }
+    judgement.end = end;
     judgement
 }
 

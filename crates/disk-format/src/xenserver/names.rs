@@ -130,6 +130,18 @@ pub fn vdi_of_parent_name(name: &str) -> Option<String> {
     is_uuid(tail).then(|| tail.to_ascii_lowercase())
 }
 
+/// Size of the volume of a dynamic VHD that is made in full, before it is rounded up to extents: its blocks, and metadata for the largest
+/// disk of 2 TiB, so that it can grow.
+#[must_use]
+pub fn inflated_bytes(virtual_size: u64) -> u64 {
+    const BLOCK: u64 = 2 << 20;
+    const BLOCKS: u64 = (2 << 40) / BLOCK;
+    let table = (3072 + 4 * BLOCKS).next_multiple_of(512);
+    let metadata = (table + BLOCKS / 8).next_multiple_of(4096);
+    let bitmaps = virtual_size.div_ceil(BLOCK).saturating_mul(4096);
+    metadata.saturating_add(bitmaps).saturating_add(virtual_size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,7 +110,16 @@ fn rebuild_area(
     let mine = part
         .generations
         .iter()
-        .find(|g| g.seqno == group.seqno && g.uuid == group.uuid && g.group.is_some());
+        .find(|g| g.seqno == group.seqno && g.uuid == group.uuid && g.group.is_some())
+        .filter(|g| {
+            // The area's size may be a guess: the text must be read again as it was found.
+            let text = g.text.as_ref().map_or(&[][..], |t| t);
+            let inside = g.at.checked_sub(at);
+            inside.is_some_and(|inside| {
+                area::read_ring(&survey.disk, at, part.size, inside, text.len() as u64)
+                    .is_ok_and(|read| read == text)
+            })
+        });
     let (slot, text) = if exported {
         let Some(text) = cleared(&instance.text, group.seqno) else {
             plan.refused.push(format!(

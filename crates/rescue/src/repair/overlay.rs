@@ -27,6 +27,10 @@ impl ReadAt for Overlay {
         self.base.size()
     }
 
+    fn sector_size(&self) -> Option<u32> {
+        self.base.sector_size()
+    }
+
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.base.read_at(offset, buf)?;
         let end = offset.saturating_add(buf.len() as u64);

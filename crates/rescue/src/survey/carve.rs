@@ -14,13 +14,14 @@ use disk_format::chain;
 use disk_format::magic::Mark;
 use disk_format::source::{Source, SubRange, read_vec};
 use disk_format::vhd::{self, Footer};
+use disk_format::xenserver::mgt::Mgt;
 use disk_format::xenserver::names::{self, Role};
 
 use super::sweep::Hits;
 use super::volumes::{Part, Volume};
 
 /// Extents of XenServer's groups.
-const EXTENT: u64 = 4 << 20;
+pub(crate) const EXTENT: u64 = 4 << 20;
 
 /// Volumes that are carved at most: each is opened.
 const MAX_CARVED: usize = 4096;
@@ -110,6 +111,30 @@ fn volume(disk: &Source, range: Range<u64>, role: Role) -> Volume {
         parts: vec![part],
         source: Arc::new(SubRange::new(Arc::clone(disk), range)),
         vhd: None,
+    }
+}
+
+/// A leaf whose name is lost has it back if the management volume lists one disk more than names are known, and it is the only such leaf.
+pub fn name_by_list(volumes: &mut [Volume], mgts: &[(usize, Mgt)]) {
+    let [(index, mgt)] = mgts else { return };
+    if volumes[*index].group.is_some() {
+        return;
+    }
+    let unnamed: Vec<usize> = (0..volumes.len())
+        .filter(|n| volumes[*n].group.is_none() && !volumes[*n].name_known)
+        .collect();
+    let known = |uuid: &str| volumes.iter().any(|v| v.name_known && v.role.vdi() == Some(uuid));
+    let listed: Vec<&str> = mgt
+        .vdis
+        .iter()
+        .filter(|v| !v.deleted && !v.stale && !v.damaged && v.vdi_type != "aio")
+        .map(|v| v.uuid.as_str())
+        .filter(|uuid| !known(uuid))
+        .collect();
+    if let ([leaf], [uuid]) = (&unnamed[..], &listed[..]) {
+        volumes[*leaf].name = format!("VHD-{uuid}");
+        volumes[*leaf].role = Role::Vhd((*uuid).to_owned());
+        volumes[*leaf].name_known = true;
     }
 }
 

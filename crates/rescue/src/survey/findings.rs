@@ -218,6 +218,23 @@ fn groups(survey: &Survey, list: &mut List) {
             }
         }
     }
+    let current: Vec<_> = survey
+        .groups
+        .iter()
+        .zip(&survey.standings)
+        .filter(|(_, standing)| **standing == Standing::Current)
+        .map(|(instance, _)| instance)
+        .collect();
+    for (n, one) in current.iter().enumerate() {
+        let (name, id) = (&one.group.name, &one.group.uuid);
+        if current[..n].iter().any(|other| other.group.name == *name && other.group.uuid != *id) {
+            list.add(
+                Severity::Warning,
+                one.title(),
+                format!("Another group has the same name. LVM needs one renamed before it uses either: vgrename {id} {name}-2"),
+            );
+        }
+    }
     for found in &survey.alone {
         if let Some((at, label)) = &found.label {
             list.add(

@@ -171,7 +171,24 @@ pub fn find(disk: &Source, hits: &Hits) -> (Vec<Instance>, Vec<Found>) {
         read_areas(disk, hits, pv);
     }
     let orphans = orphans(disk, hits, &found);
-    found.extend(by_votes(disk, hits, &orphans, &found));
+    let mut voted = by_votes(disk, hits, &orphans, &found);
+    for pv in &mut voted {
+        // With the start its area is known, if it is of the usual size; what was found before stays.
+        let before: Vec<Generation> =
+            pv.areas.iter().flat_map(|a| a.generations.iter().cloned()).collect();
+        read_areas(disk, hits, pv);
+        if let Some(area) = pv.areas.first_mut() {
+            let good = |g: &Generation| g.group.is_some();
+            for known in before.into_iter().filter(good) {
+                area.generations.retain(|g| g.at != known.at || good(g));
+                if !area.generations.iter().any(|g| g.at == known.at) {
+                    area.generations.push(known);
+                }
+            }
+            area.generations.sort_by_key(|g| (std::cmp::Reverse(g.seqno), g.at));
+        }
+    }
+    found.extend(voted);
     assemble(hits, found, &orphans)
 }
 
@@ -330,7 +347,7 @@ fn orphans(disk: &Source, hits: &Hits, found: &[Found]) -> Vec<Generation> {
     for mut generations in by_group.into_values() {
         generations.sort_by_key(|g| std::cmp::Reverse(g.seqno));
         for older in generations.iter().take(MAX_PARSED) {
-            // As if the text lay in a ring up to the disk's end; one that wraps can't be put together without its area.
+            // As if the text lay in a ring up to the disk's end.
             let len = disk.size().saturating_sub(older.at).min(area::MAX_TEXT + area::HEADER_SIZE);
             let base = older.at.saturating_sub(area::HEADER_SIZE);
             let Ok((bytes, ended)) =
@@ -338,15 +355,63 @@ fn orphans(disk: &Source, hits: &Hits, found: &[Found]) -> Vec<Generation> {
             else {
                 continue;
             };
-            if let Some(whole) = generation(older.at, bytes, ended, Trust::Ring)
-                && whole.group.is_some()
-            {
+            let in_a_row = generation(older.at, bytes, ended, Trust::Ring);
+            let whole = in_a_row.filter(|g| g.group.is_some());
+            if let Some(whole) = whole.or_else(|| rewound(disk, older.at)) {
                 best.push(whole);
                 break;
             }
         }
     }
     best
+}
+
+/// Bytes before a text in which its ring may begin, and bytes that a text without its area may have.
+const REWIND: u64 = 16 << 20;
+const REWOUND_TEXT: u64 = 1 << 20;
+/// Ends of the ring that are tried.
+const MAX_CUTS: usize = 256;
+
+/// A text that passes its ring's end while nothing tells where the ring begins: its rest is the text that stands at the start of a row of
+/// sectors before it, and with which it becomes whole.
+fn rewound(disk: &Source, at: u64) -> Option<Generation> {
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b' '..=b'~') || *byte >= 0x80;
+    let len = usize::try_from(REWOUND_TEXT.min(disk.size().saturating_sub(at))).ok()?;
+    let mut head = read_vec(disk, at, len).ok()?;
+    let run = head.iter().position(|byte| !is_text(byte)).unwrap_or(head.len());
+    // One that ends where it stands was read in a row; a ring ends with a sector.
+    head.truncate(run / 512 * 512);
+    let mut place = at.saturating_sub(REWIND) / 512 * 512;
+    let mut before = false;
+    while place < at && !head.is_empty() {
+        let step = usize::try_from((at - place).min(64 << 10)).ok()?;
+        let bytes = read_vec(disk, place, step).ok()?;
+        for (sector, start) in bytes.chunks(512).zip((place..).step_by(512)) {
+            let text = sector.iter().take(32).all(is_text);
+            if text && !before {
+                let len = usize::try_from(REWOUND_TEXT.min(at - start)).ok()?;
+                let rest = read_vec(disk, start, len).ok()?;
+                let end = rest.iter().position(|byte| *byte == 0).map(|nul| nul + 1);
+                let rest = &rest[..end.unwrap_or(0)];
+                let contents = b"contents = ";
+                if !rest.windows(contents.len()).any(|window| window == contents) {
+                    before = text;
+                    continue;
+                }
+                // What follows the ring may be text, too: the management volume is.
+                for cut in (512..=head.len()).step_by(512).take(MAX_CUTS) {
+                    let whole = [&head[..cut], rest].concat();
+                    let found = generation(at, whole, true, Trust::Ring);
+                    if let Some(found) = found.filter(|g| g.group.is_some()) {
+                        return Some(found);
+                    }
+                }
+            }
+            before = text;
+        }
+        place += step as u64;
+    }
+    None
 }
 
 /// Starts of physical volumes that nothing but their volumes' contents tells.
@@ -359,7 +424,10 @@ fn by_votes(disk: &Source, hits: &Hits, orphans: &[Generation], known: &[Found])
             if known.iter().any(|f| f.sound_label().is_some_and(|l| l.pv_uuid == id)) {
                 continue;
             }
-            let Some((start, votes)) = vote(disk, hits, group, &pv.name) else { continue };
+            let told = vote(disk, hits, group, &pv.name);
+            let Some((start, votes)) = told.or_else(|| by_texts(hits, generation, group)) else {
+                continue;
+            };
             let area = generation.at.saturating_sub(start);
             let inside = (512..pv.extents_start).contains(&area);
             // Without an area's header its usual place and the whole room before the extents are taken.
@@ -376,6 +444,16 @@ fn by_votes(disk: &Source, hits: &Hits, orphans: &[Generation], known: &[Found])
         }
     }
     found
+}
+
+/// The start that the texts' places suggest, where no content tells: a new ring begins 4608 bytes behind it. Nothing vouches for it.
+fn by_texts(hits: &Hits, text: &Generation, group: &Group) -> Option<(u64, usize)> {
+    let [pv] = &group.physical[..] else { return None };
+    let from = text.at.saturating_sub(pv.extents_start);
+    let first = hits.within(Mark::LvmText, from..text.at.saturating_add(1)).first()?;
+    let start = first.checked_sub(4096 + area::HEADER_SIZE)?;
+    let usual = start.is_multiple_of(1 << 20) || (start / 512).is_multiple_of(63);
+    (usual && text.at - start < pv.extents_start).then_some((start, 0))
 }
 
 /// The start that most volumes' contents fit, and how many.

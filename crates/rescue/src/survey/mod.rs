@@ -86,8 +86,9 @@ impl Survey {
         if hits.of(Mark::VhdHeader).iter().any(|at| !claimed.iter().any(|r| r.contains(at))) {
             volumes.extend(carve::carve(disk, &hits, &claimed));
         }
-        volumes::read_vhds(&mut volumes);
         let mgts = volumes::read_mgts(&volumes);
+        carve::name_by_list(&mut volumes, &mgts);
+        volumes::read_vhds(&mut volumes);
         let raids = others::raids(disk, &hits, &groups);
         let file_systems = others::file_systems(disk, &hits, &groups, &standings, &volumes);
         let content = former::Content {

@@ -192,8 +192,11 @@ pub fn read(source: &Source, hits: &Hits) -> Tables {
     Tables { kind, sector_size, mbr, primary, backups, partitions }
 }
 
-/// 4096 if only that gives a header where one belongs.
+/// 4096 if the device says so, or if only that gives a header where one belongs: of an image nothing else tells.
 fn sector_size(source: &Source, hits: &Hits) -> u32 {
+    if let Some(told) = source.sector_size().filter(|size| [512, 4096].contains(size)) {
+        return told;
+    }
     let last = |size: u64| (source.size() / size).saturating_sub(1) * size;
     let found = |size: u64| hits.at(Mark::Gpt, size) || hits.at(Mark::Gpt, last(size));
     if !found(512) && found(4096) { 4096 } else { 512 }
