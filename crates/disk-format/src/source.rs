@@ -93,10 +93,8 @@ impl FileSource {
         }
         // The end, because a block device's metadata has no length. Reads below never use the position.
         let size = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0))?;
-        let sector_size = kind
-            .is_block_device()
-            .then(|| rustix::fs::ioctl_blksszget(&file).ok())
-            .flatten();
+        let sector_size =
+            kind.is_block_device().then(|| rustix::fs::ioctl_blksszget(&file).ok()).flatten();
         Ok(Self { file, size, sector_size })
     }
 
