@@ -2,11 +2,16 @@
 //!
 //! XenServer's installer logs the commands that it runs with their output (`ran ['/sbin/lvm', 'pvs', …]; rc 0`, `sgdisk --print`), right
 //! before it erases the table. From such a log the old layout is rebuilt; `scan` and `repair` take numbers and ends of partitions from it. It
-//! never gives a start: that one is found on the disk.
+//! never gives a start: that one is found on the disk. LVM itself keeps each group's metadata as a file (`/etc/lvm/backup`,
+//! `/etc/lvm/archive`): such a text stands for the one that is gone from the disk, as long as the disk has none.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use disk_format::lvm;
+use disk_format::lvm::volumes;
 use serde::Serialize;
 
 use crate::output::{self, Output};
@@ -16,8 +21,64 @@ use crate::{Error, Exit};
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The installer's log, or text with the output of `sgdisk --print`, `pvs`, `lvs` or `pvscan`.
+    /// The installer's log, text with the output of `sgdisk --print`, `pvs`, `lvs` or `pvscan`, a file that LVM keeps of a group, or a
+    /// directory of such files.
     file: PathBuf,
+}
+
+/// What is known of a disk beside what is on it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Known {
+    /// An installer's log, other text that tells how the disk was laid out, a file or directory of /etc/lvm/backup or /etc/lvm/archive.
+    /// May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    evidence: Vec<PathBuf>,
+}
+
+impl Known {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn read(&self) -> Result<Evidence, Error> {
+        let mut all = Evidence::default();
+        for file in &self.evidence {
+            all.add(read(file)?);
+        }
+        Ok(all)
+    }
+}
+
+/// A group as a file of LVM's describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptGroup {
+    /// Name.
+    pub name: String,
+    /// Id.
+    pub vg_uuid: String,
+    /// Generation.
+    pub seqno: u64,
+    /// The command before or after which it was kept.
+    pub description: String,
+    /// Its physical volumes.
+    pub physical_volumes: Vec<KeptVolume>,
+    /// Names of its logical volumes.
+    pub logical_volumes: Vec<String>,
+    #[serde(skip)]
+    text: Arc<Vec<u8>>,
+}
+
+/// A physical volume in such a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptVolume {
+    /// Id.
+    pub pv_uuid: String,
+    /// Where it was.
+    pub device: String,
+    /// Bytes of its device.
+    pub size_bytes: u64,
+    /// Where its extents begin, in bytes.
+    pub extents_start_bytes: u64,
 }
 
 /// A line of a partition table as `sgdisk --print` shows it.
@@ -72,7 +133,35 @@ pub struct Evidence {
     pub reports: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     /// What `pvscan` showed.
     pub pvscan: Vec<Scanned>,
+    /// Groups of which LVM kept the metadata.
+    pub groups: Vec<KeptGroup>,
 }
+
+impl Evidence {
+    /// LVM's texts.
+    #[must_use]
+    pub fn texts(&self) -> Vec<Arc<Vec<u8>>> {
+        self.groups.iter().map(|g| Arc::clone(&g.text)).collect()
+    }
+
+    /// Adds what another file tells.
+    fn add(&mut self, other: Self) {
+        self.layout = self.layout.take().or(other.layout);
+        self.tables.extend(other.tables);
+        for (command, rows) in other.reports {
+            self.reports.entry(command).or_default().extend(rows);
+        }
+        self.pvscan.extend(other.pvscan);
+        self.groups.extend(other.groups);
+        self.groups.sort_by(|a, b| (&a.vg_uuid, b.seqno).cmp(&(&b.vg_uuid, a.seqno)));
+        self.groups.dedup_by(|a, b| a.text == b.text);
+    }
+}
+
+/// Files of a directory that are read at most.
+const MAX_FILES: usize = 10_000;
+/// Longest file: installers' logs have a few MiB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Runs the command.
 ///
@@ -93,13 +182,54 @@ pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Reads a file; what is no UTF-8 is replaced.
+/// Reads a file, or all files of a directory; what is no UTF-8 is replaced.
 ///
 /// # Errors
 /// If it can't be read.
 pub fn read(path: &Path) -> Result<Evidence, Error> {
-    let bytes = std::fs::read(path).map_err(Error::io("reading", path))?;
-    Ok(parse(&String::from_utf8_lossy(&bytes)))
+    if !path.is_dir() {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(Error::io("opening", path))?;
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(Error::io("reading", path))?;
+        return Ok(of_bytes(bytes));
+    }
+    let entries = std::fs::read_dir(path).map_err(Error::io("reading", path))?;
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|e| e.path()).filter(|f| f.is_file()).take(MAX_FILES).collect();
+    files.sort();
+    let mut all = Evidence::default();
+    for file in files {
+        all.add(read(&file)?);
+    }
+    Ok(all)
+}
+
+/// Reads what a file holds.
+#[must_use]
+pub fn of_bytes(mut bytes: Vec<u8>) -> Evidence {
+    let parsed = lvm::text::parse(&bytes);
+    let whole = parsed.complete && parsed.root.text("contents").is_some();
+    let Some((group, _)) = volumes::group(&parsed).filter(|_| whole) else {
+        return parse(&String::from_utf8_lossy(&bytes));
+    };
+    // On a disk it ends with one.
+    bytes.push(0);
+    let volume = |p: &volumes::PhysicalVolume| KeptVolume {
+        pv_uuid: p.uuid.clone(),
+        device: p.device.clone(),
+        size_bytes: p.device_size,
+        extents_start_bytes: p.extents_start,
+    };
+    let kept = KeptGroup {
+        name: group.name.clone(),
+        vg_uuid: group.uuid.clone(),
+        seqno: group.seqno,
+        description: parsed.root.text("description").unwrap_or_default().to_owned(),
+        physical_volumes: group.physical.iter().map(volume).collect(),
+        logical_volumes: group.logical.iter().map(|lv| lv.name.clone()).collect(),
+        text: Arc::new(bytes),
+    };
+    Evidence { groups: vec![kept], ..Evidence::default() }
 }
 
 fn text(evidence: &Evidence) -> String {
@@ -121,6 +251,21 @@ fn text(evidence: &Evidence) -> String {
         for row in rows {
             let cells: Vec<String> = row.iter().map(|(k, v)| format!("{k} {v}")).collect();
             let _ = writeln!(out, "  {}", cells.join(", "));
+        }
+    }
+    for group in &evidence.groups {
+        let (name, seqno) = (&group.name, group.seqno);
+        let _ =
+            writeln!(out, "{name}, generation {seqno}, as LVM kept it ({}):", group.description);
+        for pv in &group.physical_volumes {
+            let _ = writeln!(
+                out,
+                "  {} was {}: {} bytes, extents from byte {}",
+                pv.pv_uuid, pv.device, pv.size_bytes, pv.extents_start_bytes
+            );
+        }
+        for volume in &group.logical_volumes {
+            let _ = writeln!(out, "  {volume}");
         }
     }
     for pv in &evidence.pvscan {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use disk_format::source::{FileSource, Source};
 
+use crate::evidence::{self, Evidence, Known};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::survey::Survey;
-use crate::{Error, Exit, evidence, report};
+use crate::{Error, Exit, report};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -18,9 +19,8 @@ pub struct Arguments {
     /// Prints a sheet to keep with the disk: everything that is known of it.
     #[arg(long)]
     sheet: bool,
-    /// An installer's log, or other text that tells how the disk was laid out.
-    #[arg(long, value_name = "FILE")]
-    evidence: Option<PathBuf>,
+    #[command(flatten)]
+    known: Known,
 }
 
 /// Runs the command.
@@ -28,10 +28,7 @@ pub struct Arguments {
 /// # Errors
 /// If the disk can't be read.
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
-    let (_, mut survey) = survey(&arguments.path)?;
-    if let Some(file) = &arguments.evidence {
-        evidence::apply(&evidence::read(file)?, &mut survey.former);
-    }
+    let (_, survey) = survey(&arguments.path, &arguments.known)?;
     match form {
         Output::Json => output::print_json(&report::json(&arguments.path, &survey))?,
         Output::Text => output::print(&report::text(&arguments.path, &survey, arguments.sheet))?,
@@ -42,21 +39,23 @@ pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
 /// Surveys the disk at `path`, with progress for people.
 ///
 /// # Errors
-/// If it can't be opened.
-pub fn survey(path: &Path) -> Result<(Source, Survey), Error> {
+/// If it, or what is known of it, can't be read.
+pub fn survey(path: &Path, known: &Known) -> Result<(Source, Survey), Error> {
+    let evidence = known.read()?;
     let file = FileSource::open(path).map_err(Error::io("opening", path))?;
     // Only a hint; a kernel that refuses it reads as well, a little slower.
     let _ = rustix::fs::fadvise(file.file(), 0, None, rustix::fs::Advice::Sequential);
     let source: Source = Arc::new(file);
-    let survey = of_source(&source);
+    let mut survey = of_source(&source, &evidence);
+    evidence::apply(&evidence, &mut survey.former);
     Ok((source, survey))
 }
 
 /// Surveys a source, with progress for people.
 #[must_use]
-pub fn of_source(source: &Source) -> Survey {
+pub fn of_source(source: &Source, evidence: &Evidence) -> Survey {
     let mut progress = Progress::new("reading", source.size());
-    let survey = Survey::of(source, &mut |at| progress.at(at));
+    let survey = Survey::of(source, evidence.texts(), &mut |at| progress.at(at));
     progress.end();
     survey
 }

@@ -11,6 +11,7 @@ use disk_format::source::{Origin, Piece, Pieces, ReadAt as _, Source, read_vec};
 use disk_format::vhd;
 use disk_format::xenserver::names;
 
+use crate::evidence::Known;
 use crate::images::Volume;
 use crate::survey::groups::{Instance, Trust};
 use crate::survey::{Survey, carve, sweep};
@@ -25,6 +26,8 @@ pub struct Reading {
     /// Byte of the disk where the group's physical volume begins, as `scan` tells it: saves reading all of the disk.
     #[arg(long, value_name = "BYTE")]
     pub start: Option<u64>,
+    #[command(flatten)]
+    pub known: Known,
 }
 
 /// Bytes from a physical volume's start that hold its label and its first metadata area: more than any tool makes.
@@ -36,8 +39,8 @@ const HEAD_BYTES: u64 = 64 << 20;
 /// If there are none, or the group that is named is not there.
 pub fn search(path: &Path, source: &Source, reading: &Reading) -> Result<Vec<Volume>, Error> {
     let survey = match reading.start {
-        Some(start) => at(source, start),
-        None => scan::of_source(source),
+        Some(start) => at(source, start, reading.known.read()?.texts()),
+        None => scan::of_source(source, &reading.known.read()?),
     };
     let volumes = survey.images(reading.group.as_deref());
     if volumes.is_empty() {
@@ -48,13 +51,13 @@ pub fn search(path: &Path, source: &Source, reading: &Reading) -> Result<Vec<Vol
 }
 
 /// What begins at a byte of the disk, at its place, with nothing else around it.
-fn at(source: &Source, start: u64) -> Survey {
+fn at(source: &Source, start: u64, outside: Vec<Arc<Vec<u8>>>) -> Survey {
     let len = HEAD_BYTES.min(source.size().saturating_sub(start));
     let head: Source = Arc::new(Pieces::new([
         Piece { len: start, origin: Origin::Zero },
         Piece { len, origin: Origin::Source(Arc::clone(source), start) },
     ]));
-    Survey::from_hits(source, sweep::sweep(&head, &mut |_| {}))
+    Survey::from_hits(source, sweep::sweep(&head, &mut |_| {}), outside)
 }
 
 /// Why a volume may lie elsewhere. Its place is proved by the text's checksum, by a second text that says the same, or by the volume itself,
@@ -101,8 +104,13 @@ pub fn doubt(instance: Option<&Instance>, name: &str, source: &Source) -> Option
         || (lv.segments.len() == 1 && both_ends());
     (!certain).then(|| {
         format!(
-            "where {name} lies is known from one text of {} only, whose checksum is lost",
-            instance.group.name
+            "where {name} lies is known from one text of {} only, {}",
+            instance.group.name,
+            if instance.trust == Trust::File {
+                "which is from a file"
+            } else {
+                "whose checksum is lost"
+            }
         )
     })
 }

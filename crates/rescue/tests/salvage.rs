@@ -13,6 +13,7 @@ use disk_format::lvm::area::{self, Header, Slot};
 use disk_format::lvm::label::{self, Label, Place};
 use disk_format::mbr;
 use disk_format::source::Source;
+use rescue::evidence::{self, Evidence};
 use rescue::survey::Survey;
 use rescue::survey::former::Confidence;
 use rescue::{Exit, scan};
@@ -218,7 +219,7 @@ impl Wreck {
     }
 
     fn survey(&self) -> Survey {
-        scan::of_source(&(Arc::new(self.bytes.clone()) as Source))
+        scan::of_source(&(Arc::new(self.bytes.clone()) as Source), &Evidence::default())
     }
 
     fn write(&self, path: &Path) {
@@ -345,7 +346,7 @@ fn a_repair_brings_the_entry_back_and_undo_gives_the_same_bytes() {
             }
             // Nothing is left to do, and LVM's own structures hold again.
             let source: Source = Arc::new(repaired);
-            let survey = scan::of_source(&source);
+            let survey = scan::of_source(&source, &Evidence::default());
             assert!(survey.former.is_empty(), "{:?}", survey.former);
             let found = survey.groups[0].members[0].found.as_ref().expect("here");
             assert!(found.sound_label().is_some());
@@ -596,6 +597,50 @@ fn two_groups_of_one_name_are_told_with_the_command_that_parts_them() {
     let told = survey.findings.iter().any(|f| f.what.contains("vgrename OtHeRs"))
         || survey.findings.iter().any(|f| f.what.contains("vgrename VgVgVg"));
     assert!(told, "{:?}", survey.findings);
+}
+
+/// All of LVM's metadata is gone from the disk; the host's own copy of it, or an older one in the archive, brings all back.
+#[test]
+fn what_lvm_kept_as_a_file_stands_for_what_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let form = forms()[1];
+    let mut wreck = build(form);
+    wreck.damage(4);
+    std::fs::create_dir(directory.path().join("archive")).expect("made");
+    for seqno in [4, 5] {
+        let mut kept = text(&form, wreck.end, seqno);
+        kept.pop();
+        std::fs::write(path(&format!("archive/group_{seqno}.vg")), kept).expect("written");
+    }
+    std::fs::write(path("archive/other"), "no text of LVM's").expect("written");
+    let (disk, archive, undo) = (path("disk"), path("archive"), path("undo"));
+    wreck.write(Path::new(&disk));
+    assert_eq!(run(&["evidence", &archive]), Exit::Done);
+    let read = evidence::read(Path::new(&archive)).expect("read");
+    assert_eq!(read.groups.iter().map(|g| g.seqno).collect::<Vec<_>>(), [5, 4]);
+
+    let survey = scan::of_source(&(Arc::new(wreck.bytes.clone()) as Source), &read);
+    assert_eq!(survey.former.len(), 1, "{:?}", survey.former);
+    let found = (survey.former[0].partition.start, survey.former[0].partition.end);
+    assert_eq!(found, (form.start, wreck.end));
+    assert_eq!(survey.groups[0].group.seqno, 5);
+    let images = survey.images(None);
+    let leaf = images.iter().position(|v| v.vdi() == Some(LEAF)).expect("it has its name");
+    let image = rescue::images::open(&images, leaf).expect("it opens");
+    let mut bytes = vec![0; usize::try_from(image.disk.size()).expect("small")];
+    assert!(image.disk.read(0, &mut bytes).is_empty());
+    assert!(bytes == content(&[&wreck.leaf, &wreck.base]));
+
+    let apply = ["repair", &disk, "--apply", "--confirm", SR, "--undo-file", &undo];
+    assert_eq!(run(&[&apply[..], &["--evidence", &archive]].concat()), Exit::Done);
+    // Without the file now: label, area and text are on the disk again.
+    let after: Source = Arc::new(std::fs::read(&disk).expect("read"));
+    let survey = scan::of_source(&after, &Evidence::default());
+    assert_eq!(survey.groups[0].trust, rescue::survey::groups::Trust::Checked);
+    assert!(survey.former.is_empty(), "{:?}", survey.former);
+    assert_eq!(run(&["undo", &undo]), Exit::Done);
+    assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
 }
 
 #[test]

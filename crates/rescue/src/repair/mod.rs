@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 pub use plan::{Consent, Plan, Write};
 pub use undo::{Arguments as UndoArguments, run as run_undo};
 
+use crate::evidence::Known;
 use crate::output::{self, Output};
-use crate::{Error, Exit, evidence, scan};
+use crate::{Error, Exit, scan};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -47,9 +48,8 @@ pub struct Arguments {
     /// Clears the mark that the group was exported.
     #[arg(long)]
     clear_exported: bool,
-    /// An installer's log, or other text that tells how the disk was laid out: numbers and ends are taken from it.
-    #[arg(long, value_name = "FILE")]
-    evidence: Option<PathBuf>,
+    #[command(flatten)]
+    known: Known,
     /// Where to save what was there; must be on another disk.
     #[arg(long, value_name = "FILE")]
     undo_file: Option<PathBuf>,
@@ -60,10 +60,7 @@ pub struct Arguments {
 /// # Errors
 /// If the disk can't be read or written, or the change is refused.
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
-    let (source, mut survey) = scan::survey(&arguments.path)?;
-    if let Some(file) = &arguments.evidence {
-        evidence::apply(&evidence::read(file)?, &mut survey.former);
-    }
+    let (source, survey) = scan::survey(&arguments.path, &arguments.known)?;
     let consent = Consent {
         start: arguments.start,
         shrink: arguments.shrink.clone(),

@@ -27,7 +27,7 @@ pub(super) fn run(disk: &Source, before: &Survey, plan: &Plan) -> Result<Vec<Str
             magic::search(&write.new, write.offset, |at, mark| hits.add(at, mark));
         }
     }
-    let after = Survey::from_hits(&overlay, hits);
+    let after = Survey::from_hits(&overlay, hits, before.outside.clone());
     let mut seen = Vec::new();
     if !plan.added.is_empty() || before.tables.kind == Kind::GptBackupOnly {
         let table = &after.tables;

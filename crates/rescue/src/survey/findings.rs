@@ -182,6 +182,7 @@ fn groups(survey: &Survey, list: &mut List) {
         match instance.trust {
             Trust::Checked => {}
             Trust::Slot => list.add(Severity::Warning, place.clone(), "The metadata fails its checksum; it could be parsed in whole and is probably right."),
+            Trust::File => list.add(Severity::Warning, place.clone(), format!("No metadata is left on the disk; generation {} is from a file and may be older than the disk.", group.seqno)),
             Trust::Ring => list.add(Severity::Warning, place.clone(), format!("The metadata's header is gone; generation {} was found in the ring and is probably the newest.", group.seqno)),
         }
         if let Some(newer) =

@@ -90,6 +90,7 @@ pub fn find(tables: &Tables, hits: &Hits, content: Content<'_>, disk_size: u64) 
                 Trust::Checked => "its checksum holds",
                 Trust::Slot => "its checksum fails",
                 Trust::Ring => "found in the ring, without a header",
+                Trust::File => "from a file",
             };
             let seqno = instance.group.seqno;
             evidence.push(format!("text of {} with seqno {seqno} ({how})", instance.group.name));

@@ -27,6 +27,8 @@ const MAX_PARSED: usize = 32;
 /// How a text was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
+    /// It is not from the disk: a file that LVM or a person kept, which may be older.
+    File,
     /// By what it looks like only.
     Ring,
     /// By a slot, without its checksum.
@@ -38,7 +40,7 @@ pub enum Trust {
 /// One generation of a group's metadata.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// Byte of the disk.
+    /// Byte of the disk; behind any disk's end for one from a file.
     pub at: u64,
     /// Name of the group.
     pub name: String,
@@ -165,12 +167,18 @@ impl Instance {
 
 /// Finds all groups of a disk.
 #[must_use]
-pub fn find(disk: &Source, hits: &Hits) -> (Vec<Instance>, Vec<Found>) {
+pub fn find(disk: &Source, hits: &Hits, outside: &[Arc<Vec<u8>>]) -> (Vec<Instance>, Vec<Found>) {
     let mut found = anchored(disk, hits);
     for pv in &mut found {
         read_areas(disk, hits, pv);
     }
-    let orphans = orphans(disk, hits, &found);
+    let mut orphans = orphans(disk, hits, &found);
+    // What the disk says of a group comes before what a file says.
+    for (text, at) in outside.iter().zip((0..u64::MAX).rev()) {
+        orphans.extend(generation(at, text.to_vec(), true, Trust::File));
+    }
+    orphans.retain(|g| g.group.is_some());
+    orphans.sort_by_key(|g| (g.trust == Trust::File, std::cmp::Reverse(g.seqno)));
     let mut voted = by_votes(disk, hits, &orphans, &found);
     for pv in &mut voted {
         // With the start its area is known, if it is of the usual size; what was found before stays.
@@ -425,9 +433,13 @@ fn by_votes(disk: &Source, hits: &Hits, orphans: &[Generation], known: &[Found])
                 continue;
             }
             let told = vote(disk, hits, group, &pv.name);
-            let Some((start, votes)) = told.or_else(|| by_texts(hits, generation, group)) else {
+            let guess =
+                || (generation.trust != Trust::File).then(|| by_texts(hits, generation, group));
+            let Some((start, votes)) = told.or_else(|| guess().flatten()) else { continue };
+            let there = |f: &Found| f.start == start && f.best().is_some();
+            if known.iter().chain(&found).any(there) {
                 continue;
-            };
+            }
             let area = generation.at.saturating_sub(start);
             let inside = (512..pv.extents_start).contains(&area);
             // Without an area's header its usual place and the whole room before the extents are taken.

@@ -37,6 +37,8 @@ use volumes::Volume;
 pub struct Survey {
     /// The disk.
     pub disk: Source,
+    /// LVM's texts from files, as they were given.
+    pub outside: Vec<Arc<Vec<u8>>>,
     /// Marks of the pass.
     pub hits: Hits,
     /// Its partition tables.
@@ -62,17 +64,17 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Reads a disk once and judges it.
-    pub fn of(disk: &Source, progress: &mut dyn FnMut(u64)) -> Self {
+    /// Reads a disk once and judges it. `outside` are texts of LVM's that others kept as files.
+    pub fn of(disk: &Source, outside: Vec<Arc<Vec<u8>>>, progress: &mut dyn FnMut(u64)) -> Self {
         let hits = sweep::sweep(disk, progress);
-        Self::from_hits(disk, hits)
+        Self::from_hits(disk, hits, outside)
     }
 
     /// Judges a disk of which the marks are known.
     #[must_use]
-    pub fn from_hits(disk: &Source, hits: Hits) -> Self {
+    pub fn from_hits(disk: &Source, hits: Hits, outside: Vec<Arc<Vec<u8>>>) -> Self {
         let tables = table::read(disk, &hits);
-        let (groups, alone) = groups::find(disk, &hits);
+        let (groups, alone) = groups::find(disk, &hits, &outside);
         let standings = standing::judge(&groups, &hits);
         let mut volumes = Vec::new();
         let mut claimed: Vec<Range<u64>> = Vec::new();
@@ -101,6 +103,7 @@ impl Survey {
         let former = former::find(&tables, &hits, content, disk.size());
         let mut survey = Self {
             disk: Arc::clone(disk),
+            outside,
             hits,
             tables,
             groups,
