@@ -114,6 +114,8 @@ fn the_guide_to_salvage_works_as_printed() {
         Finished { status, stdout: done.stdout, stderr: done.stderr }
     };
     Reader::new(&lab).with_place("rescue", with_lvm).follow(&guide);
+    // The repair that was typed has brought back all that was there.
+    wreck.proves_whole();
 
     // The machine has not only been started: the guest on its disk counts there.
     let disk = lab.disk_of("h1").join("srv/salvaged/f17e8199-54d4-4bb9-956b-862768dfb647.qcow2");
