@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use disk_format::lvm;
 use disk_format::lvm::volumes;
+use disk_format::xenserver::names;
 use serde::Serialize;
 
 use crate::output::{self, Output};
@@ -122,6 +123,21 @@ pub struct Scanned {
     pub free: String,
 }
 
+/// A logical volume that `lvs` listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its group.
+    pub group: String,
+    /// Size as printed, e.g. `10.03G`; empty if it was not.
+    pub size: String,
+    /// `vhd`, `raw`, `mgt`, `journal`, `cbtlog`, `other`.
+    pub kind: &'static str,
+    /// The virtual disk that it holds. Its parent, if it has one, stands in the volume: `scan` tells.
+    pub vdi_uuid: Option<String>,
+}
+
 /// All that a text tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Evidence {
@@ -133,6 +149,8 @@ pub struct Evidence {
     pub reports: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     /// What `pvscan` showed.
     pub pvscan: Vec<Scanned>,
+    /// Volumes that `lvs` listed.
+    pub volumes: Vec<Listed>,
     /// Groups of which LVM kept the metadata.
     pub groups: Vec<KeptGroup>,
 }
@@ -152,6 +170,7 @@ impl Evidence {
             self.reports.entry(command).or_default().extend(rows);
         }
         self.pvscan.extend(other.pvscan);
+        self.volumes.extend(other.volumes);
         self.groups.extend(other.groups);
         self.groups.sort_by(|a, b| (&a.vg_uuid, b.seqno).cmp(&(&b.vg_uuid, a.seqno)));
         self.groups.dedup_by(|a, b| a.text == b.text);
@@ -268,6 +287,9 @@ fn text(evidence: &Evidence) -> String {
             let _ = writeln!(out, "  {volume}");
         }
     }
+    for v in &evidence.volumes {
+        let _ = writeln!(out, "{} in {}: {}, {}", v.name, v.group, v.size, v.kind);
+    }
     for pv in &evidence.pvscan {
         let _ = writeln!(out, "{} in {}: {}, {} free", pv.device, pv.group, pv.size, pv.free);
     }
@@ -316,7 +338,17 @@ pub fn parse(text: &str) -> Evidence {
             }
         }
         evidence.pvscan.extend(scanned(bare));
+        evidence.volumes.extend(listed_row(bare));
     }
+    // The same from a report with separators.
+    let rows = evidence.reports.get("lvs").into_iter().flatten();
+    let cell = |row: &BTreeMap<String, String>, name: &str| row.get(name).cloned();
+    let reported = rows.filter_map(|row| {
+        let size = cell(row, "lv_size").unwrap_or_default();
+        Some(listed(cell(row, "lv_name")?, cell(row, "vg_name")?, size))
+    });
+    let reported: Vec<Listed> = reported.collect();
+    evidence.volumes.extend(reported);
     evidence.tables.extend(table);
     evidence.tables.retain(|t| !t.partitions.is_empty());
     evidence.layout = evidence
@@ -369,6 +401,22 @@ fn scanned(line: &str) -> Option<Scanned> {
         size: plain(size),
         free: plain(free),
     })
+}
+
+/// `VHD-<uuid> VG_XenStorage-<uuid> -wi-a- 10.03G`, as `lvs` prints it to people; its attributes have grown from six letters to ten.
+fn listed_row(line: &str) -> Option<Listed> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [name, group, attributes, size, ..] = words.as_slice() else { return None };
+    let letters = attributes.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+    let sized = size.trim_start_matches('<').starts_with(|c: char| c.is_ascii_digit());
+    let fits = (6..=10).contains(&attributes.len()) && letters && attributes.contains('-');
+    (fits && sized).then(|| listed((*name).to_owned(), (*group).to_owned(), (*size).to_owned()))
+}
+
+fn listed(name: String, group: String, size: String) -> Listed {
+    let role = names::role(&name, &[]);
+    let (kind, vdi) = (role.word(), role.vdi().map(str::to_owned));
+    Listed { name, group, size: size.trim_start_matches('<').to_owned(), kind, vdi_uuid: vdi }
 }
 
 /// Gives partitions that were the numbers and ends that evidence tells, where it names the start that was found.
@@ -434,6 +482,31 @@ Yes Partition 3, our lvm data is gone.
         assert_eq!(rows, expected);
         assert_eq!(evidence.tables.len(), 2);
         assert_eq!(evidence.reports["pvs"][0]["pe_start"], "11534336");
+    }
+
+    /// proves: S0-31 (table)
+    #[test]
+    fn the_document_s_listing_gives_three_disks_and_one_management_volume() {
+        let text = "[root@xenserver-piqyctev ~]# lvs
+  LV                                       VG                                                 Attr   LSize  Origin Snap%  Move Log Copy%  Convert
+  MGT                                      VG_XenStorage-c4582230-be8f-ba20-cd32-6f04a9e5dc73 -wi-a-  4.00M
+  VHD-348b7073-3f14-44a2-85b8-88719756ca73 VG_XenStorage-c4582230-be8f-ba20-cd32-6f04a9e5dc73 -wi-a- 10.03G
+  VHD-baa6fc4e-7413-4c91-8335-03964c39de9c VG_XenStorage-c4582230-be8f-ba20-cd32-6f04a9e5dc73 -wi-a-  3.01G
+  VHD-f17e8199-54d4-4bb9-956b-862768dfb647 VG_XenStorage-c4582230-be8f-ba20-cd32-6f04a9e5dc73 -wi-a- 11.03G
+So our data is back. Now we create the storage repository and link it to the PV via sr-introduce\n";
+        let volumes = parse(text).volumes;
+        let shown: Vec<_> = volumes
+            .iter()
+            .map(|v| (v.kind, v.size.as_str(), v.vdi_uuid.as_deref().unwrap_or_default()))
+            .collect();
+        let expected = [
+            ("mgt", "4.00M", ""),
+            ("vhd", "10.03G", "348b7073-3f14-44a2-85b8-88719756ca73"),
+            ("vhd", "3.01G", "baa6fc4e-7413-4c91-8335-03964c39de9c"),
+            ("vhd", "11.03G", "f17e8199-54d4-4bb9-956b-862768dfb647"),
+        ];
+        assert_eq!(shown, expected);
+        assert!(volumes.iter().all(|v| v.group.ends_with("6f04a9e5dc73")));
     }
 
     /// proves: S0-29 (table)

@@ -15,6 +15,7 @@ pub mod images;
 mod output;
 mod progress;
 pub mod propose;
+pub mod record;
 pub mod repair;
 pub mod report;
 pub mod scan;
@@ -23,11 +24,13 @@ pub mod survey;
 pub mod volumes;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::{Error, Exit};
 pub use output::Output;
+use record::Recording;
 
 /// Brings back virtual disks from a disk whose tables are gone.
 #[derive(Debug, Parser)]
@@ -36,6 +39,9 @@ struct CommandLine {
     /// Form of what is printed.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Adds this run to a record: what was typed, what came of it. `replay` does it again.
+    #[arg(long, global = true, value_name = "FILE")]
+    record: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -54,13 +60,16 @@ enum Command {
     Export(export::Arguments),
     /// Says what machine a disk was of, and how to make one from it again.
     Propose(propose::Arguments),
+    /// Types the commands of a record again, with other names in place of the old ones; or prints them.
+    Replay(record::Arguments),
     /// Serves a virtual disk on loopback, for reading only.
     Serve(serve::Arguments),
 }
 
 /// Runs the program with these arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
             // Help and version are asked for; a closed pipe is nobody to tell.
@@ -68,6 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    let recording = line.record.as_ref().map(|file| Recording::start(file, &arguments));
     let result = match &line.command {
         Command::Scan(arguments) => scan::run(arguments, line.output),
         Command::Repair(arguments) => repair::run(arguments, line.output),
@@ -75,10 +85,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Undo(arguments) => repair::run_undo(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
         Command::Propose(arguments) => propose::run(arguments, line.output),
+        Command::Replay(arguments) => record::run(arguments, line.output),
         Command::Serve(arguments) => serve::run(arguments, line.output),
     };
-    result.unwrap_or_else(|error| {
+    let told = |error: Error| {
         output::complain(&error);
         error.exit()
-    })
+    };
+    let exit = result.unwrap_or_else(told);
+    match recording.map_or(Ok(()), |recording| recording.end(exit)) {
+        Ok(()) => exit,
+        Err(error) => told(error),
+    }
 }

@@ -1,6 +1,7 @@
 //! The two doors to people: standard output for results, standard error for everything else.
 
 use std::io::{self, Write as _};
+use std::sync::Mutex;
 
 /// Form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -10,6 +11,35 @@ pub enum Output {
     Text,
     /// One JSON object.
     Json,
+}
+
+/// Most of what a record keeps of one command's output.
+const MAX_KEPT: usize = 16 << 20;
+
+/// What was printed and said since [`keep`], if it is to be kept. Only this module and a record know of it.
+static KEPT: Mutex<Option<(String, String)>> = Mutex::new(None);
+
+/// Begins to keep what is printed.
+pub(crate) fn keep() {
+    if let Ok(mut kept) = KEPT.lock() {
+        *kept = Some(Default::default());
+    }
+}
+
+/// What was printed, and what was said beside it, since [`keep`].
+pub(crate) fn kept() -> (String, String) {
+    KEPT.lock().ok().and_then(|mut kept| kept.take()).unwrap_or_default()
+}
+
+fn remember(text: &str, aside: bool) {
+    if let Ok(mut kept) = KEPT.lock()
+        && let Some((printed, said)) = kept.as_mut()
+    {
+        let into = if aside { said } else { printed };
+        if into.len() < MAX_KEPT {
+            into.push_str(text);
+        }
+    }
 }
 
 /// Prints a result as JSON.
@@ -27,6 +57,7 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), crate::Err
 /// # Errors
 /// If standard output can't be written.
 pub(crate) fn print(text: &str) -> Result<(), crate::Error> {
+    remember(text, false);
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -35,6 +66,7 @@ pub(crate) fn print(text: &str) -> Result<(), crate::Error> {
 
 /// Tells people something beside the result.
 pub(crate) fn note(text: &str) {
+    remember(&format!("{text}\n"), true);
     // A closed standard error is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

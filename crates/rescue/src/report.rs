@@ -370,7 +370,8 @@ fn side_by_side(survey: &Survey, out: &mut String) {
     out.push('\n');
 }
 
-fn type_name(p: &Partition) -> String {
+/// What a partition's type and name say, empty if nothing.
+pub(crate) fn type_name(p: &Partition) -> String {
     let known = match p.purpose {
         Purpose::Gpt(guid) => guid.known().map(|(_, name)| name.to_owned()),
         Purpose::Mbr(_) if p.purpose.is_lvm() => Some("Linux LVM".into()),

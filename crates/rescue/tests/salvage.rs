@@ -643,6 +643,49 @@ fn what_lvm_kept_as_a_file_stands_for_what_is_gone() {
     assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
 }
 
+/// proves: S4-11 (table), S4-13 (table)
+#[test]
+fn a_vendor_s_partition_is_taken_out_and_what_a_change_would_lose_is_told_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (disk, undo) = (path("disk"), path("undo"));
+    let mut wreck = build(forms()[1]);
+    wreck.damage(1);
+    let mut record = [0; 512];
+    record[..3].copy_from_slice(&[0xeb, 0x63, 0x90]);
+    let lvm = wreck.end + 1 - wreck.form.start;
+    for (number, kind, start, sectors) in
+        [(1, mbr::UTILITY, 63, 2000), (3, mbr::LINUX_LVM, wreck.form.start, lvm)]
+    {
+        mbr::set_entry(&mut record, &mbr::Entry { number, active: false, kind, start, sectors });
+    }
+    wreck.bytes[..512].copy_from_slice(&record);
+    wreck.write(Path::new(&disk));
+    let survey = wreck.survey();
+    let told = rescue::report::text(Path::new(&disk), &survey, false);
+    assert!(told.contains("vendor's utility partition") && told.contains("--drop 1"), "{told}");
+    let lost = rescue::survey::losses::of_partition(&survey, &survey.tables.partitions[1]);
+    assert_eq!(lost.repositories.len(), 1);
+    assert_eq!(lost.repositories[0].names, ["The \u{1f4be} 'store'", SR, &group_name()]);
+    assert_eq!(lost.repositories[0].disks, [(LEAF.to_owned(), "root disk".to_owned())]);
+    let lost = rescue::survey::losses::of_partition(&survey, &survey.tables.partitions[0]);
+    assert_eq!(lost.text(), "nothing that is known");
+
+    // The repository's partition goes only with its name; the vendor's with the disk's, and comes back.
+    let drop = |number: &'static str, name| {
+        ["repair", &disk, "--drop", number, "--apply", "--confirm", name, "--undo-file", &undo]
+            .map(str::to_owned)
+    };
+    let run = |words: [String; 9]| run(&words.each_ref().map(String::as_str));
+    assert_eq!(run(drop("3", "disk")), Exit::Refused);
+    assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
+    assert_eq!(run(drop("1", "disk")), Exit::Done);
+    let table = mbr::read(&std::fs::read(&disk).expect("read")).expect("read").expect("a record");
+    assert_eq!(table.entries.iter().map(|e| e.number).collect::<Vec<_>>(), [3]);
+    assert_eq!(rescue::main(["holdfast-rescue", "undo", &undo].map(OsString::from)), Exit::Done);
+    assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
+}
+
 #[test]
 fn an_empty_disk_says_that_nothing_was_found() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -13,6 +13,7 @@ use disk_format::{magic, mbr};
 use super::lvm;
 use crate::report;
 use crate::survey::former::{self, Confidence, Former};
+use crate::survey::losses;
 use crate::survey::standing::Standing;
 use crate::survey::table::{Kind, Partition, Purpose};
 use crate::survey::{Survey, findings};
@@ -78,7 +79,7 @@ pub(super) fn make(survey: &Survey, path: &Path, consent: &Consent) -> Plan {
         plan.confirm.extend((!names.is_empty()).then_some(names));
     }
     let restore = survey.tables.kind == Kind::GptBackupOnly && consent.start.is_none();
-    if !chosen.is_empty() || restore {
+    if !chosen.is_empty() || restore || !consent.drop.is_empty() {
         if as_boot_record(survey, &chosen) {
             boot_record(survey, path, &chosen, consent, &mut plan);
         } else {
@@ -200,6 +201,31 @@ fn describe(former: &Former, plan: &mut Plan) {
     }
 }
 
+/// Present partitions that a person wants out of the table although nothing comes back in their place: a vendor's utility partition, for one.
+/// What would be lost with them is told by name, and a repository among it has to be named (S0-19, S4-13).
+fn take_out(survey: &Survey, consent: &Consent, plan: &mut Plan) {
+    for number in &consent.drop {
+        if plan.dropped.iter().any(|p| p.number == *number) {
+            continue;
+        }
+        let Some(present) = survey.tables.partitions.iter().find(|p| p.number == *number) else {
+            plan.refused.push(format!("There is no partition {number} to take out."));
+            continue;
+        };
+        let lost = losses::of_partition(survey, present);
+        let kind = report::type_name(present);
+        plan.reasons.push(format!(
+            "Partition {number} (sectors {} to {}, {}) is taken out; what is in it stays on the disk, but the table names it no more: {}.",
+            present.start,
+            present.end,
+            if kind.is_empty() { "of no known type" } else { &kind },
+            lost.text()
+        ));
+        plan.confirm.extend(lost.repositories.iter().map(|r| r.names.clone()));
+        plan.dropped.push(present.clone());
+    }
+}
+
 /// Deals with present partitions in the way.
 fn make_room(survey: &Survey, chosen: &[&Former], consent: &Consent, plan: &mut Plan) {
     for present in &survey.tables.partitions {
@@ -316,6 +342,7 @@ fn gpt(survey: &Survey, path: &Path, chosen: &[&Former], consent: &Consent, plan
         _ => {}
     }
     make_room(survey, chosen, consent, plan);
+    take_out(survey, consent, plan);
     for gone in &plan.dropped {
         entries.retain(|e| e.number != gone.number);
         plan.commands.push(format!("sgdisk --delete={} {disk}", gone.number));
@@ -440,6 +467,7 @@ fn boot_record(
         sector[446..510].fill(0);
     }
     make_room(survey, chosen, consent, plan);
+    take_out(survey, consent, plan);
     for gone in plan.dropped.clone().iter().filter(|p| p.number <= 4) {
         let at = 446 + (gone.number as usize - 1) * 16;
         sector[at..at + 16].fill(0);

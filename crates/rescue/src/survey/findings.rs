@@ -1,11 +1,11 @@
 //! What is wrong or remarkable on a disk, in words, each with its place and what it means for the machines.
 
-use disk_format::vhd;
 use disk_format::xenserver::names::{self, Role};
+use disk_format::{mbr, vhd};
 
 use super::groups::Trust;
 use super::standing::Standing;
-use super::table::{Kind, Partition};
+use super::table::{Kind, Partition, Purpose};
 use super::{Survey, others, volumes};
 
 /// How bad it is.
@@ -83,6 +83,16 @@ fn tables(survey: &Survey, list: &mut List) {
             "The second copy of the GPT is gone or damaged.",
         ),
         _ => {}
+    }
+    for p in tables.partitions.iter().filter(|p| p.purpose == Purpose::Mbr(mbr::UTILITY)) {
+        list.add(
+            Severity::Info,
+            format!("partition {}", p.number),
+            format!(
+                "A vendor's utility partition (type DE), sectors {} to {}. If it is in the way: repair --drop {} takes it out, after saving the table.",
+                p.start, p.end, p.number
+            ),
+        );
     }
     let last = (survey.disk.size() / u64::from(tables.sector_size)).saturating_sub(1);
     if let Some(backup) = tables.sound_backup().filter(|b| b.lba != last) {

@@ -8,6 +8,7 @@ pub mod carve;
 pub mod findings;
 pub mod former;
 pub mod groups;
+pub mod losses;
 pub mod others;
 pub mod standing;
 pub mod sweep;
