@@ -108,8 +108,34 @@ pub const WIDE: Profile = Profile {
     start_worst: ms(55_000),
 };
 
+/// For watchdogs of two seconds, quick disks and one switch, and a database with an election time-out of 0.5 s. Offered
+/// only where [`crate::arming::offered`] has computed that it holds.
+pub const FAST: Profile = Profile {
+    name: "fast",
+    renewal: ms(1_000),
+    lease_ttl: ms(6_000),
+    self_stop_age: ms(4_000),
+    watchdog: ms(2_000),
+    grace: ms(2_000),
+    election: ms(500),
+    coordinator_ttl: ms(3_000),
+    suspect: ms(2_000),
+    pet_period: ms(500),
+    attestation_age: ms(500),
+    reset_latency: ms(500),
+    expiry_poll: ms(500),
+    commit_gap: ms(1_000),
+    drift_ppm: 1_000,
+    fenced_member: ms(9_000),
+    fenced_leader: ms(10_000),
+    coordinator_typical: ms(5_000),
+    coordinator_worst: ms(8_000),
+    start_typical: ms(12_000),
+    start_worst: ms(14_000),
+};
+
 /// All profiles.
-pub const PROFILES: [&Profile; 2] = [&STANDARD, &WIDE];
+pub const PROFILES: [&Profile; 3] = [&STANDARD, &WIDE, &FAST];
 
 impl Profile {
     /// Finds a profile by its name in configuration.
