@@ -7,6 +7,7 @@
 mod clock;
 mod emergency;
 mod failover;
+mod ha;
 mod idle;
 mod lab;
 mod listing;
@@ -61,7 +62,7 @@ struct Measurement {
     run: fn(&mut Report) -> anyhow::Result<()>,
 }
 
-const ALL: [Measurement; 9] = [
+const ALL: [Measurement; 10] = [
     Measurement { name: "records", metrics: &records::METRICS, run: records::run },
     Measurement { name: "listing", metrics: &[listing::METRIC], run: listing::run },
     Measurement { name: "idle", metrics: &[idle::METRIC], run: idle::run },
@@ -69,6 +70,7 @@ const ALL: [Measurement; 9] = [
     Measurement { name: "start", metrics: &[start::METRIC], run: start::run },
     Measurement { name: "failover", metrics: &failover::METRICS, run: failover::run },
     Measurement { name: "failover-emergency", metrics: &[emergency::METRIC], run: emergency::run },
+    Measurement { name: "ha", metrics: &ha::METRICS, run: ha::run },
     Measurement { name: "scale", metrics: &scale::METRICS, run: scale::run },
     Measurement { name: "salvage", metrics: &salvage::METRICS, run: salvage::run },
 ];

@@ -144,13 +144,20 @@ pub fn keeps_still(error: &CommitError) -> bool {
 /// Since when leases are seen gone. Every daemon keeps it for itself: a countdown that a person reads and the pace of
 /// proofs, never a proof.
 #[derive(Debug, Default)]
-pub struct LeaseWatch(Mutex<HashMap<Uuid, Instant>>);
+pub struct LeaseWatch {
+    gone: Mutex<HashMap<Uuid, Instant>>,
+    /// For how long a lease that is held had not been renewed, and when that was asked.
+    unrenewed: Mutex<HashMap<Uuid, (Duration, Instant)>>,
+}
+
+/// What was asked about a lease counts for so long.
+const ASKED_FOR: Duration = Duration::from_secs(1);
 
 impl LeaseWatch {
     /// Looks at all leases now.
     pub fn look(&self, view: &View) {
         let held: Vec<Uuid> = view.table(Table::HostLease).filter_map(|i| i.key.uuid()).collect();
-        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.retain(|host, _| !held.contains(host));
         for host in view.records("host").map(|h| h.uuid()).filter(|h| !held.contains(h)) {
             gone.entry(host).or_insert_with(Instant::now);
@@ -159,19 +166,35 @@ impl LeaseWatch {
 
     /// Since when a host's lease is gone, at least.
     pub fn gone_since(&self, host: Uuid) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied()
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied()
     }
 
     /// The database stood still, or this host was away: what was waited for so far counts no more.
     pub fn start_again(&self) {
         let now = Instant::now();
-        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.values_mut().for_each(|since| *since = now);
+    }
+
+    /// Asks for how long a lease that is held has not been renewed.
+    pub async fn ask(&self, daemon: &Daemon, host: Uuid) {
+        let answer = daemon.store().db().lease_unrenewed(&lease_key(host)).await;
+        let mut known = self.unrenewed.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok(Some((_, age))) => known.insert(host, (age, Instant::now())),
+            Ok(None) | Err(_) => known.remove(&host),
+        };
+    }
+
+    /// For how long a lease that is held has certainly not been renewed, if that was asked just now.
+    pub fn unrenewed(&self, host: Uuid) -> Option<Duration> {
+        let known = self.unrenewed.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&host).filter(|(_, asked)| asked.elapsed() < ASKED_FOR).map(|(age, _)| *age)
     }
 
     /// For tests: the lease was seen to end at that moment.
     pub fn note_gone(&self, host: Uuid, since: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host, since);
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, since);
     }
 }
 
@@ -214,13 +237,14 @@ pub fn judge(
     let held = lease(view, host);
     let gone = daemon.leases.gone_since(host).map(|since| since.elapsed()).unwrap_or_default();
     let peer = daemon.peers.all().get(&host).copied();
+    let unrenewed = daemon.leases.unrenewed(host);
     let facts = Facts {
         quorum: !daemon.is_without_quorum(),
         boot,
         registered_boot: registered.as_deref(),
         lease: held
             .as_ref()
-            .map_or(Lease::Gone { since: gone }, |l| Lease::Held { boot: &l.boot_id }),
+            .map_or(Lease::Gone { since: gone }, |l| Lease::Held { boot: &l.boot_id, unrenewed }),
         silent: peer.map(|p| p.heard.elapsed()),
         silent_from: STANDARD.suspect,
         commits_continuous: false,
@@ -280,8 +304,16 @@ pub async fn write(
         if is_fenced(&view, host, boot) {
             return Ok(());
         }
+        let held = lease(&view, host).is_some();
+        if held && matches!(proof, Proof::PowerOff { .. }) {
+            daemon.leases.ask(daemon, host).await;
+        }
         judge(daemon, &view, host, boot, &proof)
             .map_err(|missing| refusal(&view, host, &missing, next))?;
+        if held && matches!(proof, Proof::PowerOff { .. }) {
+            end_lease(daemon, host).await?;
+            continue;
+        }
         let change = record(daemon, &view, host, boot, &proof, by);
         match edits::commit(daemon, &change).await {
             Ok(_) => {
@@ -299,6 +331,17 @@ pub async fn write(
         }
     }
     Err(errors::internal(format!("the facts about host {host} kept changing")))
+}
+
+/// Ends the lease of a host whose power is off, which would run out by itself: whoever looks at leases then sees the truth.
+async fn end_lease(daemon: &Arc<Daemon>, host: Uuid) -> Result<(), Error> {
+    let db = daemon.store().db();
+    let held = db.lease_unrenewed(&lease_key(host)).await.map_err(|e| errors::from_db(&e))?;
+    if let Some((lease, _)) = held {
+        db.lease_revoke(lease).await.map_err(|e| errors::from_db(&e))?;
+    }
+    daemon.catch_up().await;
+    Ok(())
 }
 
 /// Longest wait for the pool's newest state before a judgement.

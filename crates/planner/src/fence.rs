@@ -7,7 +7,9 @@
 //! * Whoever renews its lease or has been heard of late is not off, whatever anybody says (S1-4).
 //! * A lease's end alone proves nothing; a watchdog must have been armed, and its bound must have passed. A watchdog in
 //!   software counts only after the pool's owner has acknowledged it (ha-anchors section 6, rule 6).
-//! * Power is off when it was read back off twice after the host fell silent; that an order was given proves nothing.
+//! * Power is off when it was read back off twice after the host fell silent; that an order was given proves nothing. That
+//!   counts before the lease has run out too, once a renewal is overdue: a device that is another machine's would show a
+//!   host as off that goes on renewing.
 //! * A person may say so, in words that name the host; never before the lease and its grace are over (S09).
 //! * Another boot of the same host proves that the former one has ended. It says nothing of placements elsewhere.
 
@@ -15,6 +17,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// A lease that was not renewed for so long has missed a renewal (K of ha-anchors section 6 is 2 s).
+pub const OVERDUE: Duration = Duration::from_secs(3);
+/// Silence that is enough beside power that was read back off.
+pub const SILENT_WITHOUT_POWER: Duration = Duration::from_secs(2);
 /// Times that a power device must have said "off".
 pub const POWER_READS: u32 = 2;
 
@@ -110,6 +116,8 @@ pub enum Lease<'a> {
     Held {
         /// Which.
         boot: &'a str,
+        /// For how long it has certainly not been renewed; `None`: unknown.
+        unrenewed: Option<Duration>,
     },
     /// Gone, and for how long this host has seen that.
     Gone {
@@ -181,7 +189,7 @@ pub fn judge(
     }
     if let Proof::NewerBoot { boot_id } = proof {
         let other = boot_id != facts.boot && facts.registered_boot == Some(boot_id.as_str());
-        let held = matches!(facts.lease, Lease::Held { boot } if boot == facts.boot);
+        let held = matches!(facts.lease, Lease::Held { boot, .. } if boot == facts.boot);
         return if held {
             Err(Missing::HoldsLease)
         } else if other {
@@ -190,12 +198,21 @@ pub fn judge(
             Err(Missing::SameBoot)
         };
     }
-    let Lease::Gone { since } = facts.lease else { return Err(Missing::HoldsLease) };
-    if let Some(silent) = facts.silent
-        && silent < facts.silent_from
-    {
-        return Err(Missing::Answers(silent));
-    }
+    let is_off = matches!(proof, Proof::PowerOff { reads, .. } if *reads >= POWER_READS);
+    let silent_from =
+        if is_off { facts.silent_from.min(SILENT_WITHOUT_POWER) } else { facts.silent_from };
+    let answers = || match facts.silent {
+        Some(silent) if silent < silent_from => Err(Missing::Answers(silent)),
+        _ => Ok(()),
+    };
+    let since = match facts.lease {
+        Lease::Gone { since } => since,
+        Lease::Held { boot, unrenewed } => {
+            let overdue = boot == facts.boot && unrenewed.is_some_and(|age| age >= OVERDUE);
+            return if is_off && overdue { answers() } else { Err(Missing::HoldsLease) };
+        }
+    };
+    answers()?;
     let after = |bound: Duration| match bound.checked_sub(since) {
         Some(left) if !left.is_zero() => Err(Missing::Wait(left)),
         _ => Ok(()),
@@ -324,7 +341,7 @@ mod tests {
     /// proves: S1-4 (table)
     #[test]
     fn whoever_renews_its_lease_or_was_heard_is_not_off_whatever_the_proof() {
-        let held = Facts { lease: Lease::Held { boot: "a" }, ..DEAD };
+        let held = Facts { lease: Lease::Held { boot: "a", unrenewed: None }, ..DEAD };
         let heard = Facts { silent: Some(Duration::from_secs(1)), ..DEAD };
         for proof in [off(9), person("h3 is powered off"), leased(Watchdog::Hardware)] {
             assert_eq!(judged(&proof, &DEAD), Ok(()), "{proof:?}");
@@ -341,6 +358,26 @@ mod tests {
         for proof in [off(2), person("h3 is powered off"), leased(Watchdog::Hardware), newer] {
             assert_eq!(judged(&proof, &cut_off), Err(Missing::Quorum));
         }
+    }
+
+    #[test]
+    fn power_that_is_off_counts_before_the_leases_end_once_a_renewal_is_overdue() {
+        let held = |seconds, silent| Facts {
+            lease: Lease::Held { boot: "a", unrenewed: Some(Duration::from_secs(seconds)) },
+            silent: Some(Duration::from_secs(silent)),
+            ..DEAD
+        };
+        assert_eq!(judged(&off(2), &held(3, 2)), Ok(()));
+        assert_eq!(judged(&off(2), &held(2, 60)), Err(Missing::HoldsLease));
+        assert_eq!(judged(&off(1), &held(9, 60)), Err(Missing::HoldsLease));
+        assert_eq!(judged(&off(2), &held(9, 1)), Err(Missing::Answers(Duration::from_secs(1))));
+        for proof in [person("h3 is powered off"), leased(Watchdog::Hardware)] {
+            assert_eq!(judged(&proof, &held(9, 60)), Err(Missing::HoldsLease), "{proof:?}");
+        }
+        let other = Facts { boot: "z", ..held(9, 60) };
+        assert_eq!(judged(&off(2), &other), Err(Missing::HoldsLease));
+        let cut_off = Facts { quorum: false, ..held(9, 60) };
+        assert_eq!(judged(&off(2), &cut_off), Err(Missing::Quorum));
     }
 
     #[test]
@@ -391,7 +428,7 @@ mod tests {
         let newer = Proof::NewerBoot { boot_id: "b".to_owned() };
         let back = Facts {
             registered_boot: Some("b"),
-            lease: Lease::Held { boot: "b" },
+            lease: Lease::Held { boot: "b", unrenewed: None },
             silent: Some(Duration::ZERO),
             ..DEAD
         };

@@ -176,6 +176,12 @@ pub trait PoolDb: Send + Sync + fmt::Debug {
     /// [`DbError::LeaseGone`] when it has ended.
     async fn lease_keepalive(&self, lease: LeaseId) -> Result<(), DbError>;
 
+    /// For how long the lease of a key has certainly not been renewed; `None` if the key has none, or the store does not
+    /// tell. A new leader of the database renews every lease, so that this errs to the short side.
+    async fn lease_unrenewed(&self, _key: &Key) -> Result<Option<(LeaseId, Duration)>, DbError> {
+        Ok(None)
+    }
+
     /// Ends a lease and deletes its keys. Ending one that is gone is no error.
     async fn lease_revoke(&self, lease: LeaseId) -> Result<(), DbError>;
 

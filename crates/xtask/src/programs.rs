@@ -68,8 +68,8 @@ pub(crate) struct BenchArguments {
 
 /// Entry of `cargo xtask bench`: builds everything for release and measures.
 pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<()> {
-    // Salvage needs no pool, and is measured without building one.
-    let alone = arguments.name.as_deref() == Some("salvage");
+    // These need no pool, and are measured without building one.
+    let alone = matches!(arguments.name.as_deref(), Some("salvage" | "ha"));
     if "salvage".contains(arguments.name.as_deref().unwrap_or_default()) {
         tools::run(
             root,

@@ -4,7 +4,7 @@
 //! (S4-50). What passes is guarded by what the judgement read, and changes it, so that two actions that are fine one by
 //! one are not done together.
 
-use planner::ha::{self, Effort, Pool};
+use planner::ha::{self, Pool};
 use uuid::Uuid;
 use xenapi::{Error, Record};
 
@@ -60,7 +60,7 @@ pub(crate) fn may(
     let before = draw::pool(daemon, view, &Missed::new());
     let mut after = before.clone();
     act(&mut after);
-    if let Err(refusal) = ha::admit(&before, &after, settings.failures, Effort::ADMISSION) {
+    if let Err(refusal) = ha::admit(&before, &after, settings.failures) {
         let what = what();
         tracing::info!(what, why = refusal.text(), "refused: HA's plan would break");
         *daemon.ha_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =

@@ -30,10 +30,14 @@ use crate::{Daemon, View, fencing, power, sagas};
 
 /// Pause between rounds when all is well.
 const IDLE: Duration = Duration::from_millis(500);
+/// Pause between looks at who is lost.
+const LOOK: Duration = Duration::from_millis(100);
 /// The same while a host is lost or VMs are to be started.
 const BUSY: Duration = Duration::from_millis(50);
 /// Between two tries to prove a host's end.
 const PROVE_AGAIN: Duration = Duration::from_secs(1);
+/// The same while it still holds its lease.
+const SUSPECT_AGAIN: Duration = Duration::from_millis(100);
 /// Longest start of one VM: then it counts as failed, and the operation's own end decides what is left of it.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait for a VM's own check.
@@ -71,6 +75,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Acts while this host coordinates a pool whose HA is on.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut hand = Arc::new(Hand::default());
+    let (mut ended, mut looked) = (true, Instant::now());
     loop {
         let view = daemon.store().view();
         ha::emergency::end(&daemon, &view);
@@ -80,15 +85,21 @@ pub async fn run(daemon: Arc<Daemon>) {
             && !ha::emergency::is_disarmed(&daemon);
         let mut busy = false;
         if acts {
-            busy = round(&daemon, &hand).await;
+            // Lost hosts are looked for more often than the whole pool is drawn.
+            let lost = prove_all(&daemon, &view, &hand);
+            if lost || ended || looked.elapsed() >= IDLE {
+                busy = round(&daemon, &hand).await;
+                looked = Instant::now();
+            }
         } else {
             // What a former turn has in hand ends by itself; its results stand in the database.
             hand = Arc::new(Hand::default());
             lock(&daemon.ha_seen).clear();
         }
+        ended = false;
         tokio::select! {
-            () = tokio::time::sleep(if busy { BUSY } else { IDLE }) => {}
-            () = something_ended(&daemon), if !busy => {}
+            () = tokio::time::sleep(if busy { BUSY } else { LOOK }) => {}
+            () = something_ended(&daemon), if !busy => ended = true,
             () = daemon.stopping() => return,
         }
     }
@@ -170,8 +181,16 @@ fn prove_all(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) -> bool {
     daemon.leases.look(view);
     let mut any = false;
     for host in view.records("host").map(|h| h.uuid()) {
-        if host == daemon.host() || draw::lives(daemon, view, host) {
+        let lives = host == daemon.host() || draw::lives(daemon, view, host);
+        if lives {
             lock(&daemon.ha_seen).remove(&host);
+        }
+        // Of a host that is silent and holds its lease only its power can tell, and that is only read.
+        let suspected = lives
+            && host != daemon.host()
+            && daemon.peers.is_suspected(host)
+            && power::device(daemon, view, host).is_some();
+        if lives && !suspected {
             continue;
         }
         let Some(boot) = fencing::registered_boot(view, host) else { continue };
@@ -179,14 +198,17 @@ fn prove_all(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) -> bool {
             lock(&daemon.ha_seen).remove(&host);
             continue;
         }
-        any = true;
-        let recently = lock(&hand.tried).get(&host).is_some_and(|at| at.elapsed() < PROVE_AGAIN);
+        any |= !lives;
+        let pause = if suspected { SUSPECT_AGAIN } else { PROVE_AGAIN };
+        let recently = lock(&hand.tried).get(&host).is_some_and(|at| at.elapsed() < pause);
         if recently || !lock(&hand.proving).insert(host) {
             continue;
         }
         let (daemon, hand) = (daemon.clone(), hand.clone());
         tokio::spawn(async move {
-            if let Err(unproven) = prove(&daemon, host, &boot).await {
+            if suspected {
+                prove_suspect(&daemon, host, &boot).await;
+            } else if let Err(unproven) = prove(&daemon, host, &boot).await {
                 tracing::debug!(%host, missing = unproven.missing, "a lost host is not proved stopped");
                 lock(&daemon.ha_seen).insert(host, unproven);
             }
@@ -195,6 +217,27 @@ fn prove_all(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) -> bool {
         });
     }
     any
+}
+
+/// Fences a silent host that still holds its lease, if its power is off. Nothing is done to it: it may live.
+async fn prove_suspect(daemon: &Arc<Daemon>, host: Uuid, boot: &str) {
+    let view = daemon.view().await;
+    let Some(device) = power::device(daemon, &view, host) else { return };
+    let Some(proof) = device.proof(daemon).await else { return };
+    let deadline = Instant::now() + planner::fence::OVERDUE * 2;
+    while Instant::now() < deadline && daemon.peers.is_suspected(host) {
+        daemon.leases.ask(daemon, host).await;
+        let view = daemon.view().await;
+        match fencing::judge(daemon, &view, host, boot, &proof) {
+            Ok(()) => {
+                let _ = fence(daemon, host, boot, proof).await;
+                return;
+            }
+            // Its last renewal is not long enough ago.
+            Err(Missing::HoldsLease | Missing::Answers(_)) => tokio::time::sleep(BUSY).await,
+            Err(_) => return,
+        }
+    }
 }
 
 /// Proves the end of a lost host's boot and fences it.

@@ -31,8 +31,8 @@ const SIZES: usize = 32;
 pub struct Effort(pub u64);
 
 impl Effort {
-    /// For a call that waits: some milliseconds.
-    pub const ADMISSION: Self = Self(1_000_000);
+    /// For a call that waits: a few milliseconds.
+    pub const ADMISSION: Self = Self(400_000);
     /// For a question whose answer may take a moment.
     pub const QUESTION: Self = Self(50_000_000);
 }
@@ -136,18 +136,19 @@ pub fn largest(pool: &Pool, effort: Effort) -> (usize, Option<Verdict>) {
 }
 
 /// Whether what turns the pool `before` into `after` may be done when `failures` are promised. It may if the promise still
-/// holds, and also if it did not hold before.
+/// holds, and also if it did not hold before. What is not shown by a quick look is looked at longer: a refusal may take a
+/// moment, and so may what is allowed in a pool that is nearly full.
 ///
 /// # Errors
 /// What would happen.
-pub fn admit(before: &Pool, after: &Pool, failures: usize, effort: Effort) -> Result<(), Refused> {
-    if failures == 0 {
+pub fn admit(before: &Pool, after: &Pool, failures: usize) -> Result<(), Refused> {
+    if failures == 0 || tolerates(after, failures, Effort::ADMISSION).holds() {
         return Ok(());
     }
-    match tolerates(after, failures, effort) {
+    match tolerates(after, failures, Effort::QUESTION) {
         Verdict::Holds(_) => Ok(()),
         Verdict::Refuted(_) | Verdict::NotShown(_)
-            if !tolerates(before, failures, effort).holds() =>
+            if !tolerates(before, failures, Effort::QUESTION).holds() =>
         {
             Ok(())
         }
@@ -167,6 +168,8 @@ struct Judge<'p> {
     /// Protected VMs by the host they run on.
     on: Vec<Vec<usize>>,
     protected: usize,
+    /// Where no rule keeps VMs together: each protected VM as a unit, by its index.
+    singles: Vec<Option<Unit>>,
 }
 
 impl<'p> Judge<'p> {
@@ -182,7 +185,13 @@ impl<'p> Judge<'p> {
             }
         }
         let protected = wanted.len() + on.iter().map(Vec::len).sum::<usize>();
-        Self { pool, board, live, wanted, on, protected }
+        let mut singles = vec![None; pool.vms.len()];
+        if board.is_loose() {
+            for vm in on.iter().flatten().chain(&wanted) {
+                singles[*vm] = Some(board.single(*vm));
+            }
+        }
+        Self { pool, board, live, wanted, on, protected, singles }
     }
 
     fn tolerates(&self, failures: usize, effort: Effort) -> Verdict {
@@ -198,7 +207,7 @@ impl<'p> Judge<'p> {
             return Verdict::Refuted(Example { failed: Vec::new(), vm: Uuid::nil(), why });
         }
         let is_small = self.pool.hosts.len() <= EXACT_HOSTS && self.protected <= EXACT_VMS;
-        let together = self.board.together.iter().any(|strict| *strict);
+        let together = !self.board.is_loose();
         if !is_small && !together && self.counted(failures) {
             return Verdict::Holds(Shown::Counted);
         }
@@ -300,18 +309,16 @@ impl<'p> Judge<'p> {
         total - lost - closed >= always
     }
 
-    /// What is to be placed when those hosts fail.
-    fn to_place(&self, failed: &[bool]) -> Vec<Unit> {
+    /// VMs that are to be placed when those hosts fail.
+    fn to_place(&self, failed: &[bool]) -> Vec<usize> {
         let mut vms: Vec<usize> = self.wanted.clone();
         for (host, on) in self.on.iter().enumerate() {
             if failed[host] {
                 vms.extend(on);
             }
         }
-        vms.sort_unstable();
-        let mut units = self.board.units(&vms, failed);
-        packing::largest_first(&mut units);
-        units
+        vms.sort_unstable_by_key(|vm| (std::cmp::Reverse(self.board.pieces[*vm].need), *vm));
+        vms
     }
 
     fn example(&self, failed: &[bool], hand: &Hand<'_>, unit: &Unit) -> Example {
@@ -403,11 +410,20 @@ impl Trial<'_, '_> {
     fn one(&mut self, failed: &[bool]) -> Result<(), Verdict> {
         self.sets += 1;
         let judge = self.judge;
-        let units = judge.to_place(failed);
+        let vms = judge.to_place(failed);
+        let grouped: Vec<Unit>;
+        let units: Vec<&Unit> = if judge.board.is_loose() {
+            vms.iter().filter_map(|vm| judge.singles[*vm].as_ref()).collect()
+        } else {
+            let mut units = judge.board.units(&vms, failed);
+            packing::largest_first(&mut units);
+            grouped = units;
+            grouped.iter().collect()
+        };
         let start = Hand::new(&judge.board, failed);
         let mut hand = start.clone();
         let mut work = 1;
-        let placed = packing::tightest(&mut hand, &units, &mut work);
+        let placed = packing::tightest(&mut hand, units.iter().copied(), &mut work);
         let Some(missing) = placed.iter().position(Option::is_none) else {
             if self.exact {
                 return Ok(());
@@ -421,7 +437,7 @@ impl Trial<'_, '_> {
                 Err(Verdict::NotShown(Example { failed: Vec::new(), vm: Uuid::nil(), why }))
             };
         };
-        let example = || judge.example(failed, &hand, &units[missing]);
+        let example = || judge.example(failed, &hand, units[missing]);
         let budget = if self.exact { SEARCH_STEPS } else { 0 };
         match packing::search(&start, &units, budget) {
             Found::Way(_) => Ok(()),
@@ -584,27 +600,24 @@ mod tests {
     fn what_would_break_the_promise_is_refused_and_what_was_broken_already_is_not() {
         let before = pool([host(1, 16), host(2, 16)], [on(vm(10, 8), 1), on(vm(11, 4), 2)]);
         let start = |gib| before.with(vm(12, gib), Some(Uuid::from_u128(2)));
-        assert_eq!(admit(&before, &start(4), 1, Effort::ADMISSION), Ok(()));
-        let refused = admit(&before, &start(5), 1, Effort::ADMISSION).expect_err("too many");
+        assert_eq!(admit(&before, &start(4), 1), Ok(()));
+        let refused = admit(&before, &start(5), 1).expect_err("too many");
         assert!(
             refused.text().contains("survive 1 host failure: if host 'h1'"),
             "{}",
             refused.text()
         );
-        assert_eq!(admit(&before, &start(5), 0, Effort::ADMISSION), Ok(()));
+        assert_eq!(admit(&before, &start(5), 0), Ok(()));
         let over = start(8);
         let more = over.with(vm(13, 1), Some(Uuid::from_u128(1)));
-        assert_eq!(admit(&over, &more, 1, Effort::ADMISSION), Ok(()));
+        assert_eq!(admit(&over, &more, 1), Ok(()));
         // An unprotected VM takes room too.
         let plain = Vm { priority: Priority::None, ..vm(12, 5) };
-        assert!(
-            admit(&before, &before.with(plain, Some(Uuid::from_u128(2))), 1, Effort::ADMISSION)
-                .is_err()
-        );
+        assert!(admit(&before, &before.with(plain, Some(Uuid::from_u128(2))), 1).is_err());
         // A host that is taken out of service is no place to go.
         let mut without = before.clone();
         without.hosts[1].standing = Standing::Disabled;
-        assert!(admit(&before, &without, 1, Effort::ADMISSION).is_err());
+        assert!(admit(&before, &without, 1).is_err());
     }
 
     proptest! {

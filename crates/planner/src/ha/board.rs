@@ -111,8 +111,30 @@ impl Board {
         }
     }
 
+    /// No strict rule keeps VMs together: each is a unit of its own, whatever fails.
+    pub(super) fn is_loose(&self) -> bool {
+        !self.together.iter().any(|strict| *strict)
+    }
+
+    /// A VM as a unit of its own.
+    pub(super) fn single(&self, vm: usize) -> Unit {
+        let piece = &self.pieces[vm];
+        let apart: Vec<usize> = piece.rules.iter().copied().filter(|r| self.apart[*r]).collect();
+        Unit {
+            vms: vec![vm],
+            need: piece.need,
+            kinds: vec![piece.kind],
+            apart,
+            with: None,
+            impossible: false,
+        }
+    }
+
     /// Groups VMs into what is placed as one, when the hosts of `failed` are gone too.
     pub(super) fn units(&self, vms: &[usize], failed: &[bool]) -> Vec<Unit> {
+        if self.is_loose() {
+            return vms.iter().map(|vm| self.single(*vm)).collect();
+        }
         let mut units: Vec<Unit> = Vec::new();
         let mut unit_of: HashMap<usize, usize> = HashMap::new();
         let wanted: BTreeSet<usize> = vms.iter().copied().collect();

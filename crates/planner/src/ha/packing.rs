@@ -11,23 +11,27 @@ pub(super) fn largest_first(units: &mut [Unit]) {
 
 /// Places each unit, in this order, on the fit host that it fills most. Returns a host per unit; `None` where none had room.
 /// `work` counts the hosts that were looked at.
-pub(super) fn tightest(hand: &mut Hand<'_>, units: &[Unit], work: &mut u64) -> Vec<Option<usize>> {
-    units
-        .iter()
-        .map(|unit| {
-            let mut best: Option<usize> = None;
-            for host in 0..hand.room.len() {
-                if hand.fits(unit, host) && best.is_none_or(|b| hand.room[host] < hand.room[b]) {
-                    best = Some(host);
-                }
+pub(super) fn tightest<'u>(
+    hand: &mut Hand<'_>,
+    units: impl IntoIterator<Item = &'u Unit>,
+    work: &mut u64,
+) -> Vec<Option<usize>> {
+    let place = |unit: &Unit| {
+        let mut best: Option<usize> = None;
+        let mut least = i64::MAX;
+        for (host, room) in hand.room.iter().enumerate() {
+            // The cheap question first: this is asked very often.
+            if *room >= unit.need && *room < least && hand.may(unit, host) {
+                (best, least) = (Some(host), *room);
             }
-            *work += hand.room.len() as u64;
-            if let Some(host) = best {
-                hand.put(unit, host);
-            }
-            best
-        })
-        .collect()
+        }
+        *work += hand.room.len() as u64;
+        if let Some(host) = best {
+            hand.put(unit, host);
+        }
+        best
+    };
+    units.into_iter().map(place).collect()
 }
 
 /// What a search ended with.
@@ -42,8 +46,8 @@ pub(super) enum Found {
 }
 
 /// Looks for a way to place all units, within `budget` steps. The units must be sorted by [`largest_first`].
-pub(super) fn search(hand: &Hand<'_>, units: &[Unit], budget: u64) -> Found {
-    let free = units.iter().all(Unit::is_free);
+pub(super) fn search(hand: &Hand<'_>, units: &[&Unit], budget: u64) -> Found {
+    let free = units.iter().all(|unit| unit.is_free());
     let mut rest: Vec<i64> = units.iter().map(|u| u.need).collect();
     for at in (0..rest.len().saturating_sub(1)).rev() {
         rest[at] += rest[at + 1];
@@ -66,7 +70,7 @@ pub(super) fn search(hand: &Hand<'_>, units: &[Unit], budget: u64) -> Found {
 
 struct Search<'b, 'u> {
     hand: Hand<'b>,
-    units: &'u [Unit],
+    units: &'u [&'u Unit],
     /// Memory that this unit and all later ones need.
     rest: Vec<i64>,
     /// No rules: hosts that are alike can be exchanged, and a state is its rooms.

@@ -404,7 +404,10 @@ impl<'p> Places<'p> {
             return;
         }
         let is_small = self.pool.hosts.len() <= EXACT_HOSTS && wanted.len() <= EXACT_VMS;
-        if is_small && let Found::Way(way) = packing::search(&start, &largest, SEARCH_STEPS) {
+        if is_small
+            && let Found::Way(way) =
+                packing::search(&start, &largest.iter().collect::<Vec<_>>(), SEARCH_STEPS)
+        {
             let mut hand = start;
             for (unit, host) in largest.iter().zip(&way) {
                 hand.put(unit, *host);
@@ -424,15 +427,45 @@ impl<'p> Places<'p> {
         units
             .iter()
             .map(|unit| {
-                let best = (0..self.hand.room.len())
-                    .filter(|host| self.hand.fits(unit, *host))
-                    .min_by_key(|host| self.rank(unit, *host, &placed))?;
+                let best = if self.has_wishes(unit) {
+                    (0..self.hand.room.len())
+                        .filter(|host| self.hand.fits(unit, *host))
+                        .min_by_key(|host| self.rank(unit, *host, &placed))
+                } else {
+                    self.roomiest(unit)
+                }?;
                 self.hand.put(unit, best);
                 self.count[best] += unit.vms.len();
                 placed.extend(unit.vms.iter().map(|vm| (*vm, best)));
                 Some(best)
             })
             .collect()
+    }
+
+    /// Whether anything but room makes one host better than another.
+    fn has_wishes(&self, unit: &Unit) -> bool {
+        unit.vms.iter().any(|at| {
+            let vm = &self.pool.vms[*at];
+            vm.affinity.is_some() || !vm.tries.failed_on.is_empty()
+        }) || self.board.members.iter().any(|m| unit.vms.iter().any(|vm| m.contains(vm)))
+    }
+
+    /// The host that is best by [`Self::rank`] for a unit without wishes.
+    fn roomiest(&self, unit: &Unit) -> Option<usize> {
+        let key = |h: usize| {
+            (std::cmp::Reverse(self.count[h]), std::cmp::Reverse(self.pool.hosts[h].host))
+        };
+        let mut best: Option<usize> = None;
+        for host in 0..self.hand.room.len() {
+            let room = self.hand.room[host];
+            let better = best.is_none_or(|b| {
+                room > self.hand.room[b] || (room == self.hand.room[b] && key(host) > key(b))
+            });
+            if room >= unit.need && better && self.hand.may(unit, host) {
+                best = Some(host);
+            }
+        }
+        best
     }
 
     /// The smaller, the better: where it did not fail; what rules prefer; its affinity; most room left; the smaller uuid.

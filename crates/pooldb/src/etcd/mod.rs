@@ -434,6 +434,33 @@ impl PoolDb for EtcdDb {
             .await
     }
 
+    async fn lease_unrenewed(&self, key: &Key) -> Result<Option<(LeaseId, Duration)>, DbError> {
+        let path = key.path();
+        self.endpoints
+            .race_small(CALL_DEADLINE, |endpoint| {
+                let path = path.clone();
+                async move {
+                    let answer = endpoint.kv().get(path, None).await?;
+                    self.endpoints.check(answer.header())?;
+                    let Some(lease) = answer.kvs().first().map(|kv| kv.lease()) else {
+                        return Ok(None);
+                    };
+                    if lease == 0 {
+                        return Ok(None);
+                    }
+                    let left = endpoint.client().lease_client().time_to_live(lease, None).await?;
+                    if left.ttl() <= 0 {
+                        return Ok(None);
+                    }
+                    // What is left is rounded down to whole seconds, so that up to one more may be left.
+                    let age = left.granted_ttl().saturating_sub(left.ttl()).saturating_sub(1);
+                    let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
+                    Ok(Some((LeaseId(lease), age)))
+                }
+            })
+            .await
+    }
+
     async fn lease_revoke(&self, lease: LeaseId) -> Result<(), DbError> {
         let revoked = self
             .endpoints

@@ -332,11 +332,7 @@ fn pool_ha_status(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
                     name(incident)
                 ));
                 for vm in items(incident, "vms") {
-                    let where_now = match text(vm, "host") {
-                        "" => text(vm, "power_state").to_lowercase(),
-                        host => format!("runs on {host}"),
-                    };
-                    ctx.out.raw(&format!("  VM {}: {where_now}", name(vm)));
+                    ctx.out.raw(&format!("  VM {} {}", name(vm), text(vm, "said")));
                 }
             }
             for vm in items(&status, "vms") {

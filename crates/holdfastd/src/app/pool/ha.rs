@@ -367,7 +367,18 @@ fn victim(view: &View, victim: &crate::ha::Victim) -> serde_json::Value {
     let course = crate::ha::course(view, victim.vm).unwrap_or_default();
     let record = view.record("VM", victim.vm);
     let host = record.and_then(|r| super::super::target(r, "resident_on"));
+    let power = record.map_or("destroyed", |r| text(r, "power_state"));
+    let said = match (host, power, victim.priority.as_str()) {
+        (Some(host), _, _) => format!("runs on {}", fencing::label(view, host)),
+        (None, "Halted", "") => "is off: its restart priority is empty".to_owned(),
+        (None, "Halted", _) if victim.done.is_some() => "is off: its owner wants it so".to_owned(),
+        (None, "Halted", _) if course.failed > 0 => {
+            format!("is off: {} starts failed, the last: {}", course.failed, course.why)
+        }
+        (None, power, _) => format!("is {}", power.to_lowercase()),
+    };
     json!({
+        "said": said,
         "uuid": victim.vm,
         "name_label": victim.label,
         "priority": victim.priority,
