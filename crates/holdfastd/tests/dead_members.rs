@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfastd::app::host_liveness::{Late, late_key};
 use holdfastd::edits::{self, Change, Object};
 use holdfastd::first_start::{new_record, reference};
-use holdfastd::records::{HostLease, encode};
+use holdfastd::records::{HostLease, Placement, decode, encode};
 use holdfastd::{View, fencing, returning};
 use pool::{PATIENCE, Pool};
 use pooldb::{Key, PoolDb as _, Table, Txn};
@@ -215,6 +215,35 @@ async fn a_forgotten_host_that_comes_back_keeps_still_and_rejoins_with_its_local
     back.ok("VM.set_name_description", vec![reference(vms[1]), "by h3".into()]).await;
     let standing = json(&back.ok("host.holdfast_get_standing", vec![]).await);
     assert_eq!(standing["standing"], "member", "{standing}");
+}
+
+/// Two VMs were moving to the dead host, from hosts that are not proved stopped: neither is lost with it.
+///
+/// proves: S2-38 (table)
+#[tokio::test(flavor = "multi_thread")]
+async fn vms_of_unknown_state_keep_a_host_and_are_all_listed() {
+    let (mut pool, vms, _) = pool_of_three().await;
+    let (h2, h3) = (pool.hosts[1].uuid, pool.hosts[2].uuid);
+    for vm in &vms[..2] {
+        let key = Key::new(Table::Placement, vm.to_string());
+        let item = pool.db.get(&key).await.expect("answers").expect("it is placed");
+        let mut placement: Placement = decode(&item.value).expect("a placement");
+        placement.migrating_to = Some(h2);
+        placement.incoming = Some(placement.generation + 1);
+        placement.incoming_boot = "boot-of-h2".to_owned();
+        pool.db.commit(Txn::new().put(key, encode(&placement)), PATIENCE).await.expect("commits");
+    }
+    pool.dies(2).await;
+    let _house = pool.keeps_house(0);
+    let h1 = &pool.hosts[0];
+    let refused = h1.refused("host.holdfast_forget", vec![reference(h3), OFF.into()]).await;
+    let text = &refused[1];
+    for (vm, label) in vms.iter().zip(["web", "dir"]) {
+        let line = text.lines().find(|l| l.contains(&format!("VM '{label}' ({vm})")));
+        assert!(line.is_some_and(|l| l.contains("host 'h2'") && l.contains("xe ")), "{text}");
+    }
+    assert!(!text.contains("VM 'db'"), "what is halted with the host keeps nobody: {text}");
+    assert!(pool.view().await.record("host", h3).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@
 //! * [`fence`]: when a boot of a host counts as ended.
 //! * [`likeness`]: whether a host is enough like a pool's to join it.
 //! * [`recovery`]: what recovering from a dead member does, and in which order VMs start.
+//! * [`residents`]: VMs of unknown state that keep a host in its pool, and the way to resolve each.
 //! * [`restore`]: what a restored database means on other hardware, and what of it can be used.
 //! * [`sr_repair`]: which attachments of a repository are missing, and what is put there.
 
@@ -33,6 +34,7 @@ pub mod placement;
 pub mod readiness;
 pub mod recovery;
 pub mod refusal;
+pub mod residents;
 pub mod restore;
 pub mod sr_repair;
 pub mod vm_ops;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use planner::residents::{self, Other, Resident};
 use pooldb::{Guard, Key, Table, Txn};
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Value};
@@ -70,6 +71,8 @@ async fn forget(daemon: &Arc<Daemon>, call: &Authorized, words: &str) -> Result<
     let next = format!("xe host-forget uuid={id}");
     let fence = fencing::ensure(daemon, call.caller(), id, words, &next).await?;
     if !settled(daemon, &fence, SETTLE_LIMIT).await {
+        // The clean-up waits for the other side of a migration; a person may have to help.
+        refuse_residents(&daemon.view().await, id)?;
         return Err(errors::not_allowed(format!(
             "what host '{name}' ({id}) held is still being released; it is fenced ({}). Try again in a moment",
             fence.proof.text()
@@ -121,19 +124,35 @@ async fn mark(daemon: &Arc<Daemon>, call: &Authorized, id: Uuid, proof: &str) ->
     }
 }
 
-/// A VM that may still be somewhere (it was moving, and the other side is not proved stopped) must not lose its host.
+/// VMs that may still be somewhere (they were moving, and the other side is not proved stopped) must not lose their host.
 fn refuse_residents(view: &View, id: Uuid) -> Result<(), Error> {
-    for item in view.table(Table::Placement) {
-        let Some(vm) = item.key.uuid() else { continue };
-        let Some(p) = super::vm::claim::placement(view, vm) else { continue };
-        if p.host == Some(id) || p.migrating_to == Some(id) {
+    let residents: Vec<Resident> = view
+        .table(Table::Placement)
+        .filter_map(|item| {
+            let vm = item.key.uuid()?;
+            let p = super::vm::claim::placement(view, vm)?;
+            let (other, boot) = match (p.host, p.migrating_to) {
+                (Some(host), to) if host == id => (to, &p.incoming_boot),
+                (from, Some(to)) if to == id => (from, &p.boot_id),
+                _ => return None,
+            };
+            let other = other.filter(|host| !fencing::is_fenced(view, *host, boot));
             let label = view.record("VM", vm).map(|r| text(r, "name_label")).unwrap_or_default();
-            return Err(errors::not_allowed(format!(
-                "VM '{label}' ({vm}) was moving, and the other host is not proved stopped; look at both with xe host-liveness"
-            )));
-        }
+            Some(Resident {
+                vm,
+                label: label.to_owned(),
+                other: other.map(|host| Other {
+                    host,
+                    label: fencing::label(view, host),
+                    live: super::host::is_live(view, host),
+                }),
+            })
+        })
+        .collect();
+    match residents::refusal(id, &fencing::label(view, id), &residents) {
+        Some(text) => Err(errors::not_allowed(text)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn await_gone(daemon: &Arc<Daemon>, id: Uuid, name: &str) -> Result<Value, Error> {
