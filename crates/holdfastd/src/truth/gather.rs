@@ -393,17 +393,30 @@ fn network(daemon: &Daemon, view: &View) -> Vec<InterfaceDiffers> {
                 return None;
             }
             let device = text(record, "device");
+            let ip = text(record, "IP");
             let mac = text(record, "MAC").to_lowercase();
             let kernel = match host::network::interface(device) {
-                Ok(Some(found)) if found.mac == mac || mac.is_empty() => return None,
-                Ok(Some(found)) => format!("present with MAC {}", found.mac),
+                Ok(Some(found)) if found.mac != mac && !mac.is_empty() => {
+                    format!("present with MAC {}", found.mac)
+                }
+                Ok(Some(_)) if truth(record, "management") && is_foreign(ip) => {
+                    format!("without the address {ip}")
+                }
+                Ok(Some(_)) | Err(_) => return None,
                 Ok(None) => "absent".to_owned(),
-                Err(_) => return None,
             };
-            let record = format!("present with MAC {mac}");
+            let at = if ip.is_empty() { String::new() } else { format!(" and address {ip}") };
+            let record = format!("present with MAC {mac}{at}");
             Some(InterfaceDiffers { device: device.to_owned(), record, kernel })
         })
         .collect()
+}
+
+/// No interface has that address: a socket can be bound to what the machine has, without asking for a list of it.
+fn is_foreign(ip: &str) -> bool {
+    let Ok(ip) = ip.parse::<std::net::IpAddr>() else { return false };
+    let bound = std::net::UdpSocket::bind((ip, 0));
+    bound.is_err_and(|e| e.kind() == std::io::ErrorKind::AddrNotAvailable)
 }
 
 /// VMs whose host is not known to live.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! every few seconds: gather (light) ─> diagnose ─> Seen ──> /health, /metrics, a file for xe beside a dead daemon
+//!                                                   ├─> the machine's own screen
 //!                                                   ├─> alerts (once each), this host's own health for the others
 //! xe pool-status, host-diagnose: gather (full: every host is tried) ─> diagnose ─> JSON
 //! ```
@@ -12,6 +13,7 @@ mod alerts;
 mod gather;
 pub(crate) mod reach;
 mod ready;
+mod screen;
 pub mod words;
 
 use std::collections::VecDeque;
@@ -89,11 +91,13 @@ impl Truth {
 /// Looks until the daemon stops.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut told = alerts::Told::default();
+    let mut shown = String::new();
     loop {
         let facts = gather::gather(&daemon, gather::Depth::Light).await;
         let findings = diagnose(&facts);
         let seen = daemon.truth.keep(Seen { facts, findings, at: Instant::now() });
         write_file(&daemon, &seen);
+        screen::show(&daemon, &seen, &mut shown);
         alerts::tell(&daemon, &seen, &mut told).await;
         tokio::select! {
             () = tokio::time::sleep(ROUND) => {}
