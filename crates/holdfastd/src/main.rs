@@ -54,9 +54,10 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// List the disks that this host knows of, without the daemon.
+    /// List the disks that this host knows of; also works while the daemon is dead or in safe mode.
     ListDisks,
-    /// Copy the content of a disk to a new file, without the daemon; refused while a guest has it open.
+    /// Copy the content of a disk to a new file; refused while a guest has it open. Also works while the daemon is dead
+    /// or in safe mode.
     ExportDisk {
         /// The disk.
         vdi: uuid::Uuid,
@@ -104,7 +105,7 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         Some(Verb::ListDisks) => {
-            for disk in offline_disks::list(&offline_disks::known(&config)?) {
+            for disk in offline_disks::known(&config)?.disks {
                 writeln!(std::io::stdout(), "{}", disk.line())?;
             }
             return Ok(());

@@ -1,14 +1,17 @@
-//! Disks without the daemon (`holdfastd list-disks`, `holdfastd export-disk`): what this host's copy of the pool database
-//! says of them, and a copy of one's content (S0-5).
+//! Disks without the daemon's help (`holdfastd list-disks`, `holdfastd export-disk`): what this host's copy of the pool
+//! database says of them, and a copy of one's content. The daemon may be dead (S0-5), or run in safe mode and start no
+//! operation (S0-4): whoever runs has the copy open, so it is asked for the list; else the files are read.
 //!
 //! ```text
-//! replica file or embedded store ─> VDI ─> repository as this host reaches it ─> storage driver: file, chain, image lock
+//! GET /disks of the daemon, or replica file or embedded store ─> VDI ─> repository as this host reaches it ─> storage driver: file, chain, image lock
 //!     ─> no process has it open ─> qemu-img convert FILE.part ─> qemu-img compare ─> FILE
 //! ```
 //! Nothing in the repository is changed. QEMU's image lock is asked before, and taken by `qemu-img` while it reads, so a
 //! guest that has the disk open for writing, on any host that shares the repository's locks, ends this with its name.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use driver_api::hypervisor::DiskFormat;
 use driver_api::storage::SrSpec;
 use host::exec::Command;
 use host::proc::FileId;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::View;
@@ -30,8 +34,13 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Longest copy: a day, as a disk may be large and its storage slow.
 const COPY: Duration = Duration::from_secs(24 * 3600);
 
+/// Longest wait for the daemon's answer: it has the records in memory.
+const ASK: Duration = Duration::from_secs(10);
+/// Where the daemon tells them, to root on the host.
+pub const PATH: &str = "/disks";
+
 /// A disk, as the pool database knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Disk {
     /// The VDI.
     pub vdi: Uuid,
@@ -66,40 +75,65 @@ impl Disk {
     }
 }
 
-/// Where the records came from.
-#[derive(Debug)]
+/// This host's copy of the pool database, as far as it is about disks.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Known {
-    /// This host's copy.
-    pub view: View,
-    /// Of which host.
-    pub host: Uuid,
-    /// How long ago it was last written.
+    /// Every disk, those that this host can reach first.
+    pub disks: Vec<Disk>,
+    /// How long ago the copy was last known to be the pool's newest state.
     pub age: Duration,
 }
 
-/// Reads this host's copy of the pool database.
+impl Known {
+    /// Of a view, as that host reaches the repositories.
+    pub fn of(view: &View, host: Uuid, age: Duration) -> Self {
+        let mut disks: Vec<Disk> =
+            view.records("VDI").filter_map(|vdi| disk(view, host, vdi.uuid())).collect();
+        disks.sort_by_key(|d| (d.spec.is_none(), d.sr.clone(), d.label.clone(), d.vdi));
+        Self { disks, age }
+    }
+}
+
+/// Asks the daemon, and reads this host's copy of the pool database if there is none.
 ///
 /// # Errors
-/// The text names the file; while the daemon runs it holds that.
+/// The text names the file and, if something answers on the daemon's socket, what came of asking it.
 pub fn known(config: &Config) -> anyhow::Result<Known> {
+    let told = match UnixStream::connect(&config.api.socket) {
+        Ok(daemon) => ask(daemon).map(Some),
+        Err(_) => Ok(None),
+    };
+    match told {
+        Ok(Some(known)) => Ok(known),
+        Ok(None) => of_files(config),
+        Err(asked) => of_files(config).with_context(|| {
+            format!("the daemon at {} was asked: {asked:#}", config.api.socket.display())
+        }),
+    }
+}
+
+fn of_files(config: &Config) -> anyhow::Result<Known> {
     let (identity, view, _, age) = offline::open(config)?;
-    Ok(Known { view, host: identity.host, age })
+    Ok(Known::of(&view, identity.host, age))
 }
 
-/// Every disk, those that this host can reach first.
-pub fn list(known: &Known) -> Vec<Disk> {
-    let mut disks: Vec<Disk> = known
-        .view
-        .records("VDI")
-        .map(|vdi| disk(known, vdi.uuid()))
-        .collect::<Option<_>>()
-        .unwrap_or_default();
-    disks.sort_by_key(|d| (d.spec.is_none(), d.sr.clone(), d.label.clone(), d.vdi));
-    disks
+fn ask(mut daemon: UnixStream) -> anyhow::Result<Known> {
+    daemon.set_read_timeout(Some(ASK))?;
+    daemon.set_write_timeout(Some(ASK))?;
+    // The older version of HTTP: the answer is not cut into pieces, and ends with the connection.
+    daemon.write_all(format!("GET {PATH} HTTP/1.0\r\nhost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    daemon.read_to_end(&mut answer).with_context(|| format!("no answer within {ASK:?}"))?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("no HTTP answer")?;
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("it answered {status}");
+    }
+    serde_json::from_slice(&answer[end + 4..]).context("its answer can't be read")
 }
 
-fn disk(known: &Known, vdi: Uuid) -> Option<Disk> {
-    let view = &known.view;
+fn disk(view: &View, host: Uuid, vdi: Uuid) -> Option<Disk> {
     let record = view.record("VDI", vdi)?;
     let sr = target(record, "SR").unwrap_or_default();
     let vms = view
@@ -124,7 +158,7 @@ fn disk(known: &Known, vdi: Uuid) -> Option<Disk> {
         label: text(record, "name_label").to_owned(),
         size: number(record, "virtual_size"),
         sr: (sr_label.unwrap_or_default(), sr),
-        spec: spec::sr_spec(view, sr, known.host).ok(),
+        spec: spec::sr_spec(view, sr, host).ok(),
         vms,
     })
 }
@@ -140,7 +174,7 @@ pub fn export(known: &Known, vdi: Uuid, file: &Path, format: &str) -> anyhow::Re
     if file.exists() {
         bail!("{} exists already; a file is never overwritten", file.display());
     }
-    let disk = disk(known, vdi).with_context(|| {
+    let disk = known.disks.iter().find(|disk| disk.vdi == vdi).with_context(|| {
         format!("this host's copy of the pool database has no VDI {vdi}; see: holdfastd list-disks")
     })?;
     let name = format!("disk '{}' ({vdi})", disk.label);

@@ -38,6 +38,12 @@ pub async fn answer(
             let found = crate::audit::audit(&daemon.view().await);
             plain(StatusCode::OK, &serde_json::to_string(&found).unwrap_or_default())
         }
+        // For `holdfastd list-disks` and `export-disk`, which can't open what this daemon has open.
+        (&Method::GET, crate::offline_disks::PATH) if peer.is_local_root() => {
+            let age = daemon.store().replica().age().unwrap_or_default();
+            let known = crate::offline_disks::Known::of(&daemon.store().view(), daemon.host(), age);
+            plain(StatusCode::OK, &serde_json::to_string(&known).unwrap_or_default())
+        }
         (&Method::CONNECT, "/console") => console::connect(daemon, peer, request).await,
         (&Method::GET, "/console") => {
             plain(StatusCode::BAD_REQUEST, "a console is opened with CONNECT, not GET\n")

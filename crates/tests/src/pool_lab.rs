@@ -132,6 +132,23 @@ impl PoolLab {
         Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
     }
 
+    /// Opens a console through a host and reads the first bytes that the guest's screen sends. `query` names it, with a
+    /// session.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn console(&self, host: &HostPort, query: &str, length: usize) -> Result<Vec<u8>, String> {
+        let error = |e: std::io::Error| e.to_string();
+        let mut wire = crate::Wire::connect(host.api, &host.tls).map_err(error)?;
+        let request = format!("CONNECT /console?{query} HTTP/1.1\r\nhost: pool\r\n\r\n");
+        wire.send(request.as_bytes()).map_err(error)?;
+        let answer = wire.read().map_err(error)?;
+        if answer.status != 200 {
+            return Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
+        }
+        wire.bytes(length).map_err(error)
+    }
+
     /// Posts a call to a host's API on the machine's loopback.
     ///
     /// # Errors

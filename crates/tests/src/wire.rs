@@ -147,6 +147,16 @@ impl Wire {
         Ok(answer)
     }
 
+    /// Reads that many bytes of whatever follows an answer, such as what a console sends.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the server has hung up before.
+    pub fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.take(length, &mut bytes)?;
+        Ok(bytes)
+    }
+
     fn take(&mut self, length: usize, into: &mut Vec<u8>) -> io::Result<()> {
         let before = into.len();
         let wanted = u64::try_from(length).expect("lengths fit");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use lab::process::Finished;
 use serde_json::Value as Json;
+use tests::guests::{disk_make, vm_make};
 use tests::{HostPort, PoolLab, until};
 
 /// Health and exit codes follow a failure within this (S2-20).
@@ -291,7 +292,7 @@ fn alert(lab: &PoolLab, name: &str) -> Result<String, String> {
 /// A device whose probe loops, a worker that spins, a part that panics at start: the API answers, the alert and the first
 /// line of the diagnosis name the cause.
 ///
-/// proves: S0-2 (lab), S0-3 (lab), S0-7 (lab)
+/// proves: S0-2 (lab), S0-3 (lab), S0-4 (lab), S0-7 (lab)
 #[test]
 fn a_broken_device_a_spinning_worker_and_a_failing_start_are_survived_and_named() {
     let lab = PoolLab::up(1);
@@ -359,6 +360,12 @@ fn a_worker_that_spins(lab: &PoolLab) {
 }
 
 fn a_part_that_panics_at_start(lab: &PoolLab) {
+    let vm = vm_make(lab, "h1", "runs on");
+    lab.said("h1", &["vm-start", &format!("uuid={vm}")]);
+    vm_make(lab, "h1", "stays halted");
+    let vdi = disk_make(lab, "h1", "the books");
+    let image = format!("/srv/shared/{vdi}.qcow2");
+    lab.run(&["exec", "h1", "--", "qemu-io", "-c", "write -P 0x5a 1M 4M", &image]);
     doors(lab, r#"{"panic_at_start": "guests"}"#);
     let enabled =
         |lab: &PoolLab| lab.xe("h1", &["host-list", "params=enabled", "--minimal"]).stdout;
@@ -384,12 +391,108 @@ fn a_part_that_panics_at_start(lab: &PoolLab) {
         if enabled(lab).trim() == "false" { Ok(()) } else { Err(enabled(lab)) }
     });
     until("the alert of safe mode", PATIENCE, || alert(lab, "HOLDFAST_SAFE_MODE"));
+    what_safe_mode_is_for(lab, &vm, &vdi);
     doors(lab, "{}");
     let done = lab.exec("h1", &["xe-toolstack-restart"]);
     assert!(done.status.success(), "{done:?}");
     until("the host to be back in service", PATIENCE, || {
         let well = !first_line_of_diagnosis(lab).contains("safe mode");
         if well && enabled(lab).trim() == "true" { Ok(()) } else { Err(enabled(lab)) }
+    });
+}
+
+/// Inventory, a dump of the metadata, a disk's content and a guest's console can be had; nothing is started, and the refusal
+/// and the diagnosis say so.
+fn what_safe_mode_is_for(lab: &PoolLab, vm: &str, vdi: &str) {
+    // What is off is listed, and is off.
+    let diagnosis = lab.xe("h1", &["host-diagnose"]).stdout;
+    for part in ["sagas", "hardware probes", "coordinating"] {
+        assert!(diagnosis.contains(part), "{part} is not listed as off: {diagnosis}");
+    }
+    let start = Instant::now();
+    let halted = vm_uuid_of(lab, "stays halted");
+    let refused = lab.xe("h1", &["vm-start", &format!("uuid={halted}")]);
+    assert!(!refused.status.success() && start.elapsed() < Duration::from_secs(30), "{refused:?}");
+
+    lab.said("h1", &["pool-dump-database", "file-name=/srv/shared/safe.dump"]);
+    let dump = std::fs::read_to_string(lab.shared_directory().join("safe.dump")).expect("a dump");
+    assert!(dump.contains(vm) && dump.contains(vdi), "the dump is not whole");
+
+    let listed = lab.run(&["exec", "h1", "--", "holdfastd", "list-disks"]);
+    let line = listed.lines().find(|l| l.starts_with(vdi)).expect("the disk is listed");
+    assert!(line.contains("'the books'"), "{line}");
+    let ways: [&[&str]; 2] = [
+        &["holdfastd", "export-disk", vdi, "/srv/shared/by-hand.raw"],
+        &["xe", "vdi-export", &format!("uuid={vdi}"), "filename=/srv/shared/by-xe.raw"],
+    ];
+    for way in ways {
+        let done = lab.exec("h1", way);
+        assert!(done.status.success(), "{way:?}: {done:?}");
+    }
+    for file in ["by-hand.raw", "by-xe.raw"] {
+        let (image, copy) = (format!("/srv/shared/{vdi}.qcow2"), format!("/srv/shared/{file}"));
+        lab.run(&["exec", "h1", "--", "qemu-img", "compare", &image, &copy]);
+    }
+
+    let console = lab.said("h1", &["console-list", &format!("vm-uuid={vm}"), "--minimal"]);
+    let query = format!("uuid={console}&session_id=OpaqueRef:{}", token_of_a_session(lab));
+    let greeting = lab.console(&lab.ports()[0], &query, 4).expect("a console");
+    assert_eq!(greeting, b"RFB ", "a guest's screen speaks VNC");
+}
+
+/// A VM of that name that was made before.
+fn vm_uuid_of(lab: &PoolLab, name: &str) -> String {
+    lab.said("h1", &["vm-list", &format!("name-label={name}"), "--minimal"])
+}
+
+/// The text console of a host shows what the API says of its network, from the same records; where the kernel says
+/// otherwise, both still agree, and there is an alert.
+///
+/// proves: S4-34 (lab)
+#[test]
+fn the_text_console_and_the_api_show_one_network_and_a_kernel_that_differs_is_an_alert() {
+    let lab = PoolLab::up(1);
+    let screen = || lab.exec("h1", &["cat", "/run/issue.d/holdfast.issue"]).stdout;
+    let get = |class: &str, params: &str| -> Vec<String> {
+        let device = "device=eth0";
+        let filter = if class == "pif-list" { device } else { "bridge=xenbr0" };
+        params
+            .split(',')
+            .map(|p| lab.said("h1", &[class, filter, &format!("params={p}"), "--minimal"]))
+            .collect()
+    };
+    let shown_as_told = || -> Result<(), String> {
+        let text = screen();
+        let line = text.lines().find(|l| l.trim_start().starts_with("eth0 "));
+        let line = line.ok_or_else(|| text.clone())?.to_owned();
+        let mut told = get("pif-list", "MAC,IP,netmask,network-name-label");
+        told.extend(get("network-list", "bridge"));
+        for value in told {
+            if value.is_empty() || !line.contains(&value) {
+                return Err(format!("{value:?} is not in {line:?}"));
+            }
+        }
+        Ok(())
+    };
+    until("the console to show what the API says", PATIENCE, shown_as_told);
+    // Changed through the API, seen on the screen.
+    let network = lab.said("h1", &["network-list", "bridge=xenbr0", "--minimal"]);
+    lab.said("h1", &["network-param-set", &format!("uuid={network}"), "name-label=yard"]);
+    until("the console to follow", PATIENCE, || {
+        if screen().contains("'yard'") { shown_as_told() } else { Err(screen()) }
+    });
+    assert!(!screen().contains("kernel"), "{}", screen());
+
+    // The kernel is changed behind our back.
+    let before = get("pif-list", "MAC");
+    lab.run(&["exec", "h1", "--", "ip", "link", "set", "eth0", "address", "02:00:00:00:0e:0e"]);
+    let body = until("the alert of the mismatch", PATIENCE, || {
+        alert(&lab, "HOLDFAST_CONFIGURATION_DIFFERS")
+    });
+    assert!(body.contains("eth0") && body.contains("02:00:00:00:0e:0e"), "{body}");
+    assert_eq!(get("pif-list", "MAC"), before);
+    until("the console to tell of it", PATIENCE, || {
+        if screen().contains("in the kernel") { shown_as_told() } else { Err(screen()) }
     });
 }
 

@@ -293,14 +293,14 @@ fn vdi_export(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let path = ctx.required("filename")?;
     let vdi = ctx.required("uuid")?;
     let format = ctx.text_or("format", "raw");
-    let exported = vdi_target(ctx, "/export_raw_vdi")
-        .and_then(|target| download(ctx, "VDI export", &path, target));
-    match exported {
-        Err(Failure::Call(CallError::Unreachable(why))) if ctx.api.is_this_host() => {
-            without_daemon(&["export-disk", "--format", &format, &vdi], &path, &why)
-        }
-        other => other,
+    // On the host itself its own program reads the disk: the daemon may be dead (S0-5) or in safe mode (S0-4).
+    let alone = !path.is_empty() && !ctx.params.has("base") && vdi.parse::<uuid::Uuid>().is_ok();
+    if alone && ctx.api.is_this_host() {
+        let verb = ["export-disk", "--format", &format, &vdi];
+        return without_daemon(&verb, &path, "a disk is exported by the host's own program");
     }
+    let target = vdi_target(ctx, "/export_raw_vdi")?;
+    download(ctx, "VDI export", &path, target)
 }
 
 fn vdi_import(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
