@@ -97,13 +97,15 @@ mod tests {
             assert!(line.contains(way), "{line}");
         }
         let [(a, _), (b, _), (c, _)] = cases.clone();
-        let all =
-            [resident(30, "web", c), resident(10, "dir", a), resident(20, "db", b)];
+        let all = [resident(30, "web", c), resident(10, "dir", a), resident(20, "db", b)];
         let text = refusal(id(3), "h3", &all).expect("three");
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(lines.len(), 3, "{text}");
         for (line, (label, at)) in lines.iter().zip([("db", 1), ("dir", 0), ("web", 2)]) {
-            assert!(line.contains(&format!("VM '{label}'")) && line.contains(cases[at].1), "{line}");
+            assert!(
+                line.contains(&format!("VM '{label}'")) && line.contains(cases[at].1),
+                "{line}"
+            );
         }
     }
 }
