@@ -12,6 +12,7 @@
 mod commit;
 pub mod endpoints;
 pub mod members;
+pub mod offline;
 mod outage;
 mod slots;
 pub mod spec;
