@@ -11,6 +11,7 @@
 
 mod commit;
 pub mod endpoints;
+pub mod lineage;
 pub mod members;
 pub mod offline;
 mod outage;
