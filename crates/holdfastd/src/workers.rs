@@ -60,6 +60,8 @@ const EXIT: i32 = 70;
 const MOST_FILES: usize = 20;
 /// Longest wait for the workers at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// And then for those that were told to drop everything.
+const FAREWELL_CANCELLED: Duration = Duration::from_secs(1);
 
 /// A loop by its name, and how it is made anew.
 #[derive(Debug, Clone, Copy)]
@@ -401,9 +403,15 @@ impl Watchdog {
         let runs = || self.entries.iter().filter_map(|e| e.run.as_ref());
         let all_ended =
             || runs().all(|r| r.watch.end.lock().unwrap_or_else(PoisonError::into_inner).is_some());
-        while !all_ended() && start.elapsed() < FAREWELL {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let wait = |limit: Duration| {
+            while !all_ended() && start.elapsed() < limit {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        wait(FAREWELL);
+        // Whoever still waits for an answer must not find the runtime gone under it: it would panic there.
+        runs().for_each(|run| run.watch.cancel.cancel());
+        wait(FAREWELL + FAREWELL_CANCELLED);
     }
 }
 

@@ -93,7 +93,11 @@ pub async fn run(daemon: Arc<Daemon>) {
     let mut told = alerts::Told::default();
     let mut shown = String::new();
     loop {
-        let facts = gather::gather(&daemon, gather::Depth::Light).await;
+        // A look may wait for answers longer than the end of this daemon does.
+        let facts = tokio::select! {
+            facts = gather::gather(&daemon, gather::Depth::Light) => facts,
+            () = daemon.stopping() => return,
+        };
         let findings = diagnose(&facts);
         let seen = daemon.truth.keep(Seen { facts, findings, at: Instant::now() });
         write_file(&daemon, &seen);
