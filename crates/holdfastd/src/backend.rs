@@ -31,7 +31,7 @@ impl Backend {
     pub fn db(&self) -> Arc<dyn PoolDb> {
         match self {
             Self::Embedded(db) => Arc::new(db.clone()),
-            Self::Etcd(db) => Arc::new(db.clone()),
+            Self::Etcd(db) => db.of_lineage(),
             Self::Other(db) => db.clone(),
         }
     }

@@ -68,6 +68,8 @@ pub struct Daemon {
     local_sessions: Mutex<HashMap<SessionKey, SessionRecord>>,
     acceleration: tokio::sync::OnceCell<driver_api::hypervisor::Acceleration>,
     backend: RwLock<Backend>,
+    /// How many lineages of the database this process has begun: a commit that is under way in the old one ends.
+    lineages: tokio::sync::watch::Sender<u64>,
     mutant: std::sync::OnceLock<Mutant>,
     /// Held while this host's membership or its database's place changes: one such change at a time.
     pub membership: tokio::sync::Mutex<()>,
@@ -122,6 +124,7 @@ impl Daemon {
             local_sessions: Mutex::default(),
             acceleration: tokio::sync::OnceCell::new(),
             backend: RwLock::new(Backend::Other(store.db())),
+            lineages: tokio::sync::watch::Sender::new(0),
             mutant: std::sync::OnceLock::new(),
             membership: tokio::sync::Mutex::default(),
             sagas: crate::sagas::Board::default(),
@@ -208,6 +211,15 @@ impl Daemon {
         *self.backend.write().unwrap_or_else(PoisonError::into_inner) = backend;
     }
 
+    /// Goes over to the database of a new lineage. What is under way in the old one ends without an answer; what this
+    /// process knew by the old one's leases and revisions is forgotten, as by a daemon that starts.
+    pub(crate) fn begin_lineage(&self, backend: Backend) {
+        self.role.forget();
+        self.leases.start_again();
+        self.set_backend(backend);
+        self.lineages.send_modify(|count| *count += 1);
+    }
+
     /// After a commit was told that the database has moved: waits until this daemon works on the new one.
     ///
     /// # Errors
@@ -270,7 +282,12 @@ impl Daemon {
     ) -> Result<Revision, CommitError> {
         txn.guards.extend(crate::fencing::own_guards(self));
         mutants::spoil(self, &mut txn);
-        let result = self.store.commit(txn, deadline).await;
+        let mut lineages = self.lineages.subscribe();
+        let result = tokio::select! {
+            result = self.store.commit(txn, deadline) => result,
+            // Whether the survivor's log has it, and so the new lineage, is not known here.
+            Ok(()) = lineages.changed() => Err(CommitError::Unknown),
+        };
         let result = result.map_err(|error| crate::fencing::own_conflict(self, error));
         if result.as_ref().err().is_none_or(|error| !error.certainly_not_applied()) {
             second_look::acts();

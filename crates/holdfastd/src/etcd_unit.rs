@@ -6,7 +6,8 @@
 //! ([`crate::lineage::gate`]). A generation that asks for a fresh member wipes the data directory
 //! once, before the first start of that generation.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use host::exec::{Command, Running, Stream};
@@ -15,7 +16,9 @@ use pooldb::etcd::members::UnitSpec;
 use crate::lineage::gate;
 
 /// How often the spec is looked at, and the longest reaction to a change.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
+/// A spec that looks unchanged is read again after this.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// First pause before a dead process is started again.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest such pause.
@@ -31,16 +34,13 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Only if the process can't be waited for, which means that the system itself is broken.
 #[expect(clippy::disallowed_methods, reason = "a process of its own, without a runtime")]
 pub fn run(dir: &Path) -> anyhow::Result<()> {
-    let spec_path = dir.join("spec.json");
+    let mut file = SpecFile { path: dir.join("spec.json"), read: None };
     let mut child: Option<(u64, Running, Instant)> = None;
     let mut backoff = BACKOFF_FIRST;
     let mut not_before = Instant::now();
     let boot_id = crate::this_boot()?;
     loop {
-        let spec = UnitSpec::read(&spec_path).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the spec can't be read; the database process stays as it is");
-            None
-        });
+        let spec = file.spec();
         if let Some((generation, running, started)) = &mut child {
             let wanted = spec.as_ref().is_none_or(|s| s.run && s.generation == *generation);
             if wanted {
@@ -54,8 +54,13 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
                     child = None;
                 }
             } else {
-                tracing::info!(generation, "stopping the database process");
-                running.terminate(STOP_GRACE)?;
+                let at_once = spec.as_ref().is_some_and(|s| !s.run && s.at_once);
+                tracing::info!(generation, at_once, "stopping the database process");
+                if at_once {
+                    running.kill()?;
+                } else {
+                    running.terminate(STOP_GRACE)?;
+                }
                 child = None;
                 not_before = Instant::now();
                 backoff = BACKOFF_FIRST;
@@ -93,6 +98,45 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
         }
         // A supervisor without children has nothing else to wait on.
         std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// The spec as it was read last: the file is replaced by another one whenever it changes. Read again after a while all the
+/// same, as two files may look alike.
+struct SpecFile {
+    path: PathBuf,
+    read: Option<Read>,
+}
+
+struct Read {
+    at: Instant,
+    /// Number and time of the file.
+    file: (u64, i64, i64),
+    spec: Option<UnitSpec>,
+}
+
+impl SpecFile {
+    fn spec(&mut self) -> Option<UnitSpec> {
+        let found = std::fs::metadata(&self.path);
+        let found = found.map(|file| (file.ino(), file.mtime(), file.mtime_nsec())).ok();
+        if let (Some(found), Some(read)) = (found, &self.read)
+            && found == read.file
+            && read.at.elapsed() < READ_AGAIN
+        {
+            return read.spec.clone();
+        }
+        match UnitSpec::read(&self.path) {
+            Ok(spec) => {
+                let at = Instant::now();
+                self.read = found.map(|file| Read { at, file, spec: spec.clone() });
+                spec
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the spec can't be read; the database process stays as it is");
+                self.read = None;
+                None
+            }
+        }
     }
 }
 

@@ -53,9 +53,22 @@ pub fn found(config: &Config, host: Uuid, pool: Uuid) -> anyhow::Result<()> {
 /// # Errors
 /// Those of the file system.
 pub fn stop(config: &Config) -> anyhow::Result<()> {
+    end(config, false)
+}
+
+/// As [`stop`], without waiting for what its clients still want: for a member whose majority is lost for good.
+///
+/// # Errors
+/// Those of the file system.
+pub fn kill(config: &Config) -> anyhow::Result<()> {
+    end(config, true)
+}
+
+fn end(config: &Config, at_once: bool) -> anyhow::Result<()> {
     match read(config)? {
         Some(spec) if spec.run => {
-            write(config, &UnitSpec { generation: spec.generation + 1, run: false, ..spec })
+            let generation = spec.generation + 1;
+            write(config, &UnitSpec { generation, run: false, at_once, ..spec })
         }
         _ => Ok(()),
     }

@@ -42,7 +42,7 @@ pub struct DivergentEdit {
     pub what: String,
     /// Revision in the lineage that ended.
     pub revision: u64,
-    /// What the new lineage has under that key: `same`, `different` or `absent`.
+    /// What the new lineage has under that key: `different` or `absent`; of a deleted key `different` or `same`.
     pub there: String,
     /// The value that was written, as text; only in the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,8 @@ pub fn compare(daemon: &Daemon, old: &View, known: &View, new: &View) -> Diverge
         for item in old.iter().filter(|item| item.modified > base && !is_noise(&item.key)) {
             let there = match new.get(&item.key) {
                 None => "absent",
-                Some(other) if other.value() == item.value() => "same",
+                // The survivor had it too, at the unconfirmed end of its log.
+                Some(other) if other.value() == item.value() => continue,
                 Some(_) => "different",
             };
             edits.push(DivergentEdit {

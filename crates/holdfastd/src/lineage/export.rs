@@ -1,9 +1,10 @@
 //! What this host still has of the pool's database when nobody else can be asked.
 //!
 //! If it was a voter, its etcd's data, log included, has the most: everything that a majority acknowledged before this
-//! host was cut off, perhaps more. It is read by a private etcd on a copy of the data, so that the data themselves stay
-//! what they were; that etcd listens at ports nobody knows and ends with the reading. Else, and if that fails, the
-//! replica has what this daemon had seen.
+//! host was cut off, perhaps more. The files are read as they are ([`pooldb::etcd::offline`]): within milliseconds, the
+//! whole log, and they stay what they were. If they are not understood (another version of etcd, damage), a private etcd
+//! reads a copy of them; that one listens at ports nobody knows, ends with the reading, and drops the last entries of the
+//! log if it can't know that they were committed. Else, and if that fails, the replica has what this daemon had seen.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use host::exec::{Command, Stream};
 use pooldb::etcd::members::{Founding, MemberSetup};
+use pooldb::etcd::{lineage, offline};
 use pooldb::{EtcdDb, Identity, PoolDb as _, Replica, Revision};
 
 use crate::backend;
@@ -25,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Longest copy of the data.
 const COPY_LIMIT: Duration = Duration::from_secs(300);
 
+/// Where data come from that a voter had, for people.
+const SOURCE: &str = "the data of this host's database process";
+
 /// Everything this host has.
 #[derive(Debug)]
 pub struct Export {
@@ -32,24 +37,38 @@ pub struct Export {
     pub view: View,
     /// Revision of the store they were read from. A private etcd counts a few of its own (leases that end).
     pub revision: Revision,
-    /// Everything up to this revision of the old lineage is here for certain.
+    /// Everything up to this revision of the old lineage is here for certain, and nothing else. What was taken over beyond it
+    /// may differ from what the old majority has.
     pub base: Revision,
     /// Where they are from, for people.
     pub source: &'static str,
 }
 
-/// Reads what this host has: `data` is its former member's directory, `replica` what its daemon knew.
+/// Reads what this host has of the lineage `epoch`: `data` is its former member's directory, `replica` what its daemon knew.
+/// Revisions are as that lineage's pool counted them.
 ///
 /// # Errors
 /// Only if there is nothing at all.
 pub async fn export(
     config: &Config,
     own: &identity::Identity,
+    epoch: u64,
     data: &Path,
     replica: View,
 ) -> anyhow::Result<Export> {
     let from_etcd = if data.join("member").exists() {
-        match of_member(config, own, data, replica.identity()).await {
+        let expected = replica.identity();
+        let read = match of_files(data, epoch, expected).await {
+            Ok(export) => Ok(export),
+            Err(error) => {
+                tracing::warn!(
+                    error = %format!("{error:#}"),
+                    "the files of this host's database process are read by a private one"
+                );
+                of_member(config, own, epoch, data, expected).await
+            }
+        };
+        match read {
             Ok(export) => Some(export),
             Err(error) => {
                 tracing::warn!(
@@ -62,23 +81,57 @@ pub async fn export(
     } else {
         None
     };
+    let replicas = lineage::recounted(replica.revision(), epoch);
     match from_etcd {
-        Some(export) if export.revision >= replica.revision() => Ok(export),
+        Some(export) if export.revision >= replicas => Ok(export),
         _ => {
             anyhow::ensure!(
                 replica.identity().is_some(),
                 "this host has no copy of the pool's database"
             );
-            let revision = replica.revision();
             let source = "the replica of this host's daemon";
-            Ok(Export { view: replica, revision, base: revision, source })
+            Ok(Export { view: replica, revision: replicas, base: replicas, source })
         }
     }
+}
+
+async fn of_files(data: &Path, epoch: u64, expected: Option<Identity>) -> anyhow::Result<Export> {
+    let dir = data.to_owned();
+    let read = tokio::task::spawn_blocking(move || offline::read(&dir)).await??;
+    same_cluster(read.snapshot.identity, expected)?;
+    if read.unconfirmed > 0 {
+        tracing::info!(
+            entries = read.unconfirmed, committed = %read.committed, revision = %read.snapshot.revision,
+            "the log's end was not confirmed here; it is taken over as it may have been acknowledged"
+        );
+    }
+    let base = lineage::recounted(read.committed, epoch);
+    let snapshot = lineage::counted(read.snapshot, epoch);
+    let revision = snapshot.revision;
+    Ok(Export { view: view(snapshot), revision, base, source: SOURCE })
+}
+
+fn view(snapshot: pooldb::Snapshot) -> View {
+    let replica: Replica<xenapi::Record> = Replica::new();
+    replica.load(snapshot);
+    replica.view()
+}
+
+fn same_cluster(found: Identity, expected: Option<Identity>) -> anyhow::Result<()> {
+    let other = expected.filter(|expected| *expected != found);
+    anyhow::ensure!(
+        other.is_none(),
+        "it is of another cluster ({:x}) than this daemon's replica ({:x})",
+        found.cluster_id,
+        other.map_or(0, |other| other.cluster_id)
+    );
+    Ok(())
 }
 
 async fn of_member(
     config: &Config,
     own: &identity::Identity,
+    epoch: u64,
     data: &Path,
     expected: Option<Identity>,
 ) -> anyhow::Result<Export> {
@@ -109,7 +162,7 @@ async fn of_member(
         .args(arguments)
         .spawn(Stream::Null, Stream::File(log))
         .context("a private etcd to read this host's data")?;
-    let read = read(config, own, &setup.client_url(), expected).await;
+    let read = read(config, own, epoch, &setup.client_url(), expected).await;
     // What it wrote goes with it: there is nothing to end in order.
     let ended = tokio::task::spawn_blocking(move || running.kill()).await;
     if !matches!(ended, Ok(Ok(_))) {
@@ -122,6 +175,7 @@ async fn of_member(
 async fn read(
     config: &Config,
     own: &identity::Identity,
+    epoch: u64,
     url: &str,
     expected: Option<Identity>,
 ) -> anyhow::Result<Export> {
@@ -145,21 +199,12 @@ async fn read(
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     };
-    if let Some(expected) = expected {
-        anyhow::ensure!(
-            snapshot.identity == expected,
-            "it is of another cluster ({:x}) than this daemon's replica ({:x})",
-            snapshot.identity.cluster_id,
-            expected.cluster_id
-        );
-    }
+    same_cluster(snapshot.identity, expected)?;
+    let snapshot = lineage::counted(snapshot, epoch);
     let revision = snapshot.revision;
     // Not the store's own revision: what it counted by itself would hide as many lost writes.
     let base = snapshot.entries.iter().map(|entry| entry.modified).max().unwrap_or(Revision::ZERO);
-    let replica: Replica<xenapi::Record> = Replica::new();
-    replica.load(snapshot);
-    let source = "the data of this host's database process";
-    Ok(Export { view: replica.view(), revision, base, source })
+    Ok(Export { view: view(snapshot), revision, base, source: SOURCE })
 }
 
 fn free_port(address: IpAddr) -> anyhow::Result<u16> {

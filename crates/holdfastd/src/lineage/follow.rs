@@ -84,7 +84,7 @@ async fn follow(daemon: &Arc<Daemon>, epoch: u64, by: Option<uuid::Uuid>) -> any
         host::fs::sync_directory(&config.etcd_dir())?;
     }
     reached("follow: data aside");
-    match export(config, &identity, &data, known.clone()).await {
+    match export(config, &identity, identity.epoch, &data, known.clone()).await {
         Ok(old) => keep(&dir, compare(daemon, &old.view, &known, &new))?,
         Err(error) => {
             tracing::warn!(error = %format!("{error:#}"), "this stale host had nothing to compare");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan.json ─> claim on every shared repository ─> host.json: the new epoch ─> whoever answers has heard of it ─>
-//!   database process stopped, its data moved aside ─> a new cluster of this host alone, while what this host has is read ─> filled ─> host.json: the new cluster ─> restart
+//!   database process stopped, its data moved aside ─> a new cluster of this host alone, while what this host has is read ─> filled ─> host.json: the new cluster ─> this daemon goes over to it
 //! ```
 //! Each step may be repeated, and a daemon that starts with a plan goes on with it. Until `host.json` has the new epoch
 //! the plan can be given up (the pool has come back); from then on it is completed, however often it is interrupted. The
@@ -25,6 +25,7 @@ use super::claims::{self, Claim, ClaimError};
 use super::export::{Export, export};
 use super::{gate, others};
 use crate::app::target;
+use crate::backend::Backend;
 use crate::first_start::meta_key;
 use crate::founding::plan_key;
 use crate::identity::{Home, Identity};
@@ -34,7 +35,9 @@ use crate::{Daemon, View, backend, reached, voter_unit};
 
 /// Longest wait for the old process to end and the new one to answer, each.
 const PROCESS_LIMIT: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(10);
+/// Longest wait for the replica to have everything of the new database.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for the hosts that answer to have heard of the new lineage: some signs of life.
 const PROMISE_LIMIT: Duration = Duration::from_secs(8);
 /// Pause before an interrupted recovery is tried again.
@@ -133,8 +136,7 @@ pub fn begin(daemon: &Daemon, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Carries the plan out from wherever it stands. After success this process must end, so that the next one is started on
-/// the new lineage.
+/// Carries the plan out from wherever it stands. After success this daemon works on the new lineage.
 ///
 /// # Errors
 /// [`RecoverError`].
@@ -143,7 +145,29 @@ pub async fn carry_out(daemon: &Arc<Daemon>, plan: &Plan) -> Result<(), RecoverE
     if daemon.identity().epoch < plan.epoch {
         decide(daemon, plan).await?;
     }
-    complete(daemon, plan).await.map_err(RecoverError::NotYet)
+    let done = async {
+        complete(daemon, plan).await?;
+        go_over(daemon).await
+    };
+    done.await.map_err(RecoverError::NotYet)
+}
+
+/// This daemon goes over to the new lineage's database; guests, clients and calls stay.
+async fn go_over(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
+    let target = backend::connect_etcd(daemon.config(), &daemon.identity()).await?;
+    let backend = Backend::Etcd(target);
+    let cluster = backend.db().identity().await?;
+    let revision = backend.db().current_revision().await?;
+    daemon.begin_lineage(backend);
+    if !daemon.store().replica().wait_for_in(cluster, revision, FOLLOW_LIMIT).await {
+        tracing::warn!("the replica does not follow the new database yet");
+    }
+    daemon.sagas.forget_ends();
+    tracing::info!(
+        epoch = daemon.identity().epoch, cluster = %format!("{:x}", cluster.cluster_id),
+        "this daemon works on the new database"
+    );
+    Ok(())
 }
 
 /// Claims and the new epoch on this host's disk: the point of no return.
@@ -229,7 +253,7 @@ async fn complete(daemon: &Arc<Daemon>, plan: &Plan) -> anyhow::Result<()> {
     if !founded {
         promised(daemon, plan).await?;
         let data = dir(daemon).join("etcd-data");
-        voter_unit::stop(config)?;
+        voter_unit::kill(config)?;
         gate::take_back(config)?;
         silent(daemon).await?;
         let present = config.etcd_dir().join("data");
@@ -242,7 +266,8 @@ async fn complete(daemon: &Arc<Daemon>, plan: &Plan) -> anyhow::Result<()> {
         // The new process starts while the old data are read: it is empty and nobody's until it is filled.
         voter_unit::found(config, identity.host, identity.pool)?;
         reached("recover: founding");
-        let export = export(config, &identity, &data, daemon.store().view()).await?;
+        let export =
+            export(config, &identity, plan.from_epoch, &data, daemon.store().view()).await?;
         reached("recover: read");
         let url = config.etcd_client_url();
         identity.home = Home::Etcd { endpoints: vec![url.clone()], cluster_id: None };
@@ -412,9 +437,8 @@ pub async fn run(daemon: Arc<Daemon>) {
         tracing::warn!(epoch = plan.epoch, "an interrupted recovery goes on");
         match carry_out(&daemon, &plan).await {
             Ok(()) => {
-                tracing::info!("the recovery is done; starting again on the new lineage");
-                daemon.stop();
-                return;
+                tracing::info!("the recovery is done");
+                return daemon.stopping().await;
             }
             Err(RecoverError::GivenUp(why)) => {
                 tracing::warn!(why, "the recovery was given up");

@@ -63,6 +63,11 @@ impl RoleHeld {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
+    /// The lease was one of a database that this host has left.
+    pub(crate) fn forget(&self) {
+        self.set(None);
+    }
+
     /// The term in which this host coordinates now.
     pub fn term(&self) -> Option<u64> {
         self.get().filter(|held| held.until > Instant::now()).map(|held| held.term)

@@ -95,6 +95,7 @@ pub async fn first_pass(daemon: &Arc<Daemon>) {
 /// Keeps guests and records in step until the daemon stops.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut changed = daemon.store().replica().changed();
+    let mut of = daemon.store().view().identity();
     let mut seen = daemon.store().view().revision();
     let mut hints = Hints::default();
     let mut next = Instant::now();
@@ -132,7 +133,9 @@ pub async fn run(daemon: Arc<Daemon>) {
             },
             _ = changed.changed() => {
                 let view = daemon.store().view();
-                if placements_changed(&view, seen) {
+                // Another lineage counts anew, and may know less than runs here.
+                let another = std::mem::replace(&mut of, view.identity()) != view.identity();
+                if another || placements_changed(&view, seen) {
                     next = next.min(Instant::now() + SETTLE);
                 }
                 seen = view.revision();

@@ -428,6 +428,12 @@ impl Board {
         ended.retain(|_, (_, at)| *at > here);
     }
 
+    /// The replica is of another lineage now: its revisions say nothing about these ends, and what it shows at work is to
+    /// be worked on.
+    pub(crate) fn forget_ends(&self) {
+        self.settle(Revision(u64::MAX));
+    }
+
     async fn ending(&self) {
         // A notification between the caller's look and this wait is not lost for long.
         let _ = tokio::time::timeout(Duration::from_millis(20), self.notify.notified()).await;

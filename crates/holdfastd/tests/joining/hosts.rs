@@ -141,6 +141,12 @@ impl Host {
         Ok(text.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
+    /// Of its daemon, as long as that runs.
+    pub(crate) fn daemon_pid(&mut self) -> Option<u32> {
+        let daemon = self.daemon.as_mut()?;
+        daemon.try_wait().expect("our child").is_none().then(|| daemon.id())
+    }
+
     /// Its name.
     pub(crate) fn dir(&self) -> &std::path::Path {
         &self.dir
@@ -184,7 +190,7 @@ impl Host {
         }
     }
 
-    async fn try_session(&self) -> Result<Session, String> {
+    pub(crate) async fn try_session(&self) -> Result<Session, String> {
         let target = Target::Unix(self.dir.join("run/api.sock"));
         let mut options = Options::new(Trust::Insecure).with_deadline(Duration::from_secs(60));
         options.connect_deadline = Duration::from_secs(2);

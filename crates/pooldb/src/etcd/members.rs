@@ -185,6 +185,7 @@ impl MemberSetup {
             env: self.env(),
             data_dir: self.data_dir.clone(),
             fresh,
+            at_once: false,
         }
     }
 }

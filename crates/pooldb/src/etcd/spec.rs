@@ -29,6 +29,10 @@ pub struct UnitSpec {
     /// etcd refuses to run a removed member's data under a new id (lab-notes 2.3).
     #[serde(default)]
     pub fresh: bool,
+    /// To be stopped by a kill instead of a request: a member that has lost its majority for good takes a second over its
+    /// farewell to clients whose calls can't be answered any more, and its data are as good either way.
+    #[serde(default)]
+    pub at_once: bool,
 }
 
 /// Beside the spec: the newest generation whose directory was prepared.
@@ -117,6 +121,7 @@ mod tests {
             env: BTreeMap::from([("GOGC".to_owned(), "40".to_owned())]),
             data_dir: dir.join("data"),
             fresh,
+            at_once: false,
         }
     }
 

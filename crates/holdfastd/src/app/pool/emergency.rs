@@ -294,7 +294,7 @@ pub(crate) async fn transition(daemon: &Arc<Daemon>, order: &Order) -> Result<St
     let carrier = daemon.clone();
     let carried = tokio::spawn(async move {
         let done = recover::carry_out(&carrier, &plan).await;
-        if !matches!(done, Err(RecoverError::GivenUp(_))) {
+        if matches!(done, Err(RecoverError::NotYet(_))) {
             restart_soon(&carrier);
         }
         done
@@ -319,7 +319,7 @@ pub(crate) async fn transition(daemon: &Arc<Daemon>, order: &Order) -> Result<St
     }))
 }
 
-/// The next start of this daemon is on the new lineage, or goes on with the way there.
+/// The next start of this daemon goes on with the way to the new lineage, whatever stands in this one's.
 fn restart_soon(daemon: &Arc<Daemon>) {
     let daemon = daemon.clone();
     tokio::spawn(async move {
