@@ -16,6 +16,7 @@ use liveness::lease::{Command, Event, LeaseId, LeaseMachine, Phase, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::etcd::{self, Gateway};
+use crate::guard::Guard;
 use crate::store::{Slot, Store};
 use crate::{chain, journal, now};
 
@@ -61,6 +62,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     store: Arc<Store>,
+    guard: Arc<Guard>,
     boot_id: String,
 }
 
@@ -77,6 +79,7 @@ impl Keeper {
     /// When the kernel gives no thread.
     pub fn start(
         store: Arc<Store>,
+        guard: Arc<Guard>,
         directory: &Path,
         boot_id: &str,
         warnings: &mut Vec<String>,
@@ -107,6 +110,7 @@ impl Keeper {
             state: Mutex::new(state),
             changed: Condvar::new(),
             store,
+            guard,
             boot_id: boot_id.to_owned(),
         });
         let worker = Arc::clone(&shared);
@@ -269,7 +273,11 @@ impl Shared {
             _ => {}
         }
         state.last_error = performed.error;
+        let before = state.machine.confirmed_at();
         let commands = state.machine.step(performed.event, now());
+        if let Some(sent_at) = state.machine.confirmed_at().filter(|at| Some(*at) > before) {
+            self.guard.database_confirmed(sent_at, now().since(sent_at));
+        }
         let lease = state.machine.lease();
         if lease != state.stored_lease {
             state.stored_lease = lease;

@@ -5,6 +5,7 @@
 //! and its restart adopts them. It decides nothing about the pool.
 //!
 //! ```text
+//!   guard (liveness::countdown) ──► watchdog, kills ◄── registry, keeper
 //!   socket threads ── registry (guests, pidfds) ──┐
 //!        │                                        ├──► store thread ──► /var/lib/holdfast/had/*.json
 //!        └────────── keeper (liveness::lease) ────┘
@@ -17,10 +18,12 @@
 //! limit; times are on the boot-time clock. A panic anywhere ends the process: its supervisor starts it again and it
 //! adopts what runs.
 //!
-//! Next: [`registry`] for the rules about guests, [`keeper`] for the lease, `host::had` for the protocol. The rules of
-//! watchdog and self-stop will be further machines of crate `liveness`, stepped by the keeper.
+//! Next: [`registry`] for the rules about guests, [`keeper`] for the lease, `host::had` for the protocol. [`guard`] stops
+//! guests in time while high availability is on, [`dog`] is what bites if it can't.
 
+pub mod dog;
 pub mod etcd;
+pub mod guard;
 pub mod journal;
 pub mod keeper;
 pub mod memory;
@@ -36,6 +39,7 @@ use anyhow::Context as _;
 use host::fs::FileLock;
 use liveness::Moment;
 
+use crate::guard::Guard;
 use crate::keeper::Keeper;
 use crate::registry::Guests;
 use crate::server::Server;
@@ -119,7 +123,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .to_owned();
     let store = Arc::new(Store::start(&options.state)?);
     let guests = Guests::adopt(Arc::clone(&store), &options.state, &boot_id, &mut warnings);
-    let keeper = Keeper::start(Arc::clone(&store), &options.state, &boot_id, &mut warnings)?;
+    let guests = Arc::new(guests);
+    let volatile = options.socket.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(volatile)
+        .with_context(|| format!("cannot make {}", volatile.display()))?;
+    let guard =
+        Guard::start(Arc::clone(&guests), volatile, &options.state, &boot_id, &mut warnings)?;
+    let guard = Arc::new(guard);
+    let kept = Arc::clone(&guard);
+    let keeper = Keeper::start(Arc::clone(&store), kept, &options.state, &boot_id, &mut warnings)?;
     let server = Server::bind(&options.socket)
         .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
     for warning in &warnings {
@@ -127,7 +139,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     journal::info(format!("holdfast-had runs with {} guests", guests.len()));
     memory::tell_supervisor_ready();
-    server.serve(server::Host { guests, keeper, store, boot_id, memory_locked, warnings, started })
+    let host =
+        server::Host { guests, guard, keeper, store, boot_id, memory_locked, warnings, started };
+    server.serve(host)
 }
 
 /// An error with its causes on one line.

@@ -164,6 +164,22 @@ impl Guests {
         registry.guests.values().map(guest).collect()
     }
 
+    /// Kills every guest and returns how many still run. Waits for none and allocates nothing.
+    pub fn kill_all(&self) -> usize {
+        let registry = self.lock();
+        let alive = registry.guests.values().filter(|entry| {
+            // An error means that it ended just now.
+            let _ = rustix::process::pidfd_send_signal(&entry.pidfd, Signal::KILL);
+            entry.is_alive()
+        });
+        alive.count()
+    }
+
+    /// How many guests run. Allocates nothing.
+    pub fn alive(&self) -> usize {
+        self.lock().guests.values().filter(|entry| entry.is_alive()).count()
+    }
+
     /// How many guests are registered, dead ones included.
     pub fn len(&self) -> usize {
         self.lock().guests.len()

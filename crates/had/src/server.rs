@@ -15,6 +15,7 @@ use std::time::Duration;
 use host::had::{Code, Granted, Refusal, Request, Status, parse_request, reply_line};
 use liveness::Moment;
 
+use crate::guard::Guard;
 use crate::keeper::Keeper;
 use crate::registry::Guests;
 use crate::store::Store;
@@ -33,7 +34,9 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Host {
     /// The guests.
-    pub guests: Guests,
+    pub guests: Arc<Guests>,
+    /// The countdown.
+    pub guard: Arc<Guard>,
     /// The lease.
     pub keeper: Keeper,
     /// The files.
@@ -159,6 +162,10 @@ fn converse(host: &Host, stream: UnixStream) {
 impl Host {
     fn answer(&self, request: Request) -> Result<Granted, Refusal> {
         match request {
+            Request::Register(_) if !self.guard.may_run_guests() => {
+                let text = "this host lost its lease and stopped its guests; none may start until it is renewed";
+                Err(Refusal::new(Code::LeaseLost, text))
+            }
             Request::Register(process) => self.guests.register(&process).map(|()| Granted::Done),
             Request::Unregister { vm, generation } => {
                 self.guests.unregister(vm, generation).map(|()| Granted::Done)
@@ -172,12 +179,15 @@ impl Host {
                 self.keeper.configure(config).map(|()| Granted::Done)
             }
             Request::LeaseRelease => self.keeper.release().map(|()| Granted::Done),
+            Request::Arm(config) => self.guard.arm(&config).map(|()| Granted::Done),
+            Request::Disarm => self.guard.disarm().map(|()| Granted::Done),
         }
     }
 
     fn status(&self) -> Status {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.store.complaints());
+        warnings.extend(self.guard.complaints());
         let uptime = now().since(self.started);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,6 +198,7 @@ impl Host {
             warnings,
             lease: self.keeper.status(),
             guests: self.guests.list(),
+            guard: Some(self.guard.status()),
         }
     }
 }

@@ -61,6 +61,81 @@ pub enum Request {
     LeaseConfigure(LeaseConfig),
     /// Give the lease back and forget its configuration (clean shutdown, leaving the pool).
     LeaseRelease,
+    /// Stop guests by yourself in time from now on, and pet a watchdog until then. The same again changes nothing.
+    Arm(ArmConfig),
+    /// Guests run on whatever happens, and the watchdog is stopped.
+    Disarm,
+}
+
+/// What `had` needs to stop guests in time (ha-anchors section 6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmConfig {
+    /// Name of the timing profile.
+    pub profile: String,
+    /// Guests also stay while the lease on shared storage is renewed. Survivors must then wait for both.
+    #[serde(default)]
+    pub rely_on_storage: bool,
+    /// The watchdog device; without one, and where it does not exist, a software watchdog serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<PathBuf>,
+}
+
+/// What watches over this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchdogKind {
+    /// A device of its own.
+    Hardware,
+    /// The kernel's, or a thread of `had`: reduced assurance.
+    Software,
+}
+
+/// The countdown's state, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardState {
+    /// Not armed.
+    Disarmed,
+    /// Guests may run.
+    Guarding,
+    /// Guests are being stopped; the watchdog is not petted.
+    Stopping,
+    /// All guests have ended; none may start until the lease is renewed.
+    Stopped,
+    /// A word of a newer version.
+    #[serde(other)]
+    Other,
+}
+
+/// The countdown as `had` sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardStatus {
+    /// In one word.
+    pub state: GuardState,
+    /// What was asked for, while armed.
+    #[serde(default)]
+    pub config: Option<ArmConfig>,
+    /// What watches, while armed.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogKind>,
+    /// How it calls itself.
+    #[serde(default)]
+    pub watchdog_name: Option<String>,
+    /// Its time-out as probed, milliseconds.
+    #[serde(default)]
+    pub watchdog_timeout_ms: Option<u64>,
+    /// What is left in the timing inequality, milliseconds.
+    #[serde(default)]
+    pub margin_ms: Option<u64>,
+    /// After this long without renewal the host has certainly stopped, milliseconds.
+    #[serde(default)]
+    pub stopped_by_ms: Option<u64>,
+    /// How often guests were stopped since `had` started.
+    #[serde(default)]
+    pub self_stops: u64,
+    /// How often the watchdog was petted since `had` started.
+    #[serde(default)]
+    pub pets: u64,
 }
 
 /// A guest's process, unmistakably.
@@ -211,6 +286,9 @@ pub struct Status {
     pub lease: LeaseStatus,
     /// The guests.
     pub guests: Vec<Guest>,
+    /// The countdown; `None` from a `had` that knows none.
+    #[serde(default)]
+    pub guard: Option<GuardStatus>,
 }
 
 /// How a guest stopped.
@@ -242,6 +320,10 @@ pub enum Code {
     NotDurable,
     /// Too much of something.
     Limit,
+    /// The host may not be armed: the timing inequality does not hold, or there is no watchdog.
+    CannotArm,
+    /// Guests were stopped because the lease was lost; none may start until it is renewed.
+    LeaseLost,
     /// Anything else, or a word of a newer version.
     #[serde(other)]
     Other,
@@ -379,7 +461,9 @@ fn deadline_of(request: &Request, deadline: Duration) -> Duration {
         | Request::List
         | Request::Status
         | Request::LeaseConfigure(_)
-        | Request::LeaseRelease => deadline,
+        | Request::LeaseRelease
+        | Request::Arm(_)
+        | Request::Disarm => deadline,
     }
 }
 
@@ -436,6 +520,16 @@ impl Client {
     /// See [`Request::LeaseRelease`].
     pub fn lease_release(&self) -> Result<(), HadError> {
         self.call::<Empty>(&Request::LeaseRelease).map(drop)
+    }
+
+    /// See [`Request::Arm`].
+    pub fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Arm(config.clone())).map(drop)
+    }
+
+    /// See [`Request::Disarm`].
+    pub fn disarm(&self) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Disarm).map(drop)
     }
 
     fn call<T: for<'de> Deserialize<'de>>(&self, request: &Request) -> Result<T, HadError> {
@@ -558,6 +652,16 @@ impl AsyncClient {
     /// See [`Request::LeaseRelease`].
     pub async fn lease_release(&self) -> Result<(), HadError> {
         self.call::<Empty>(&Request::LeaseRelease).await.map(drop)
+    }
+
+    /// See [`Request::Arm`].
+    pub async fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Arm(config.clone())).await.map(drop)
+    }
+
+    /// See [`Request::Disarm`].
+    pub async fn disarm(&self) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Disarm).await.map(drop)
     }
 
     async fn call<T: for<'de> Deserialize<'de>>(&self, request: &Request) -> Result<T, HadError> {

@@ -6,7 +6,7 @@
 //!
 //! Next: [`exec`], [`proc`] (who runs), [`boot`] (which boot, boot-time clock), [`fs`] (durable files, locks, space),
 //! [`facts`] (memory, processors), [`network`] (bridges and interfaces), [`ping`] (does a machine answer), `stack` (what a
-//! thread of ours is doing).
+//! thread of ours is doing), [`watchdog`] (what resets a host that hangs).
 
 pub mod boot;
 mod error;
@@ -25,5 +25,6 @@ pub mod proc;
 #[cfg(feature = "stacks")]
 pub mod stack;
 mod sys;
+pub mod watchdog;
 
 pub use error::{Error, Result};

@@ -231,6 +231,11 @@ impl LeaseMachine {
         self.confirmed_at.map(|at| now.since(at))
     }
 
+    /// When the last confirmed request was sent, under this configuration.
+    pub fn confirmed_at(&self) -> Option<Moment> {
+        self.confirmed_at
+    }
+
     /// Returns the lease that we have or try to have.
     pub fn lease(&self) -> Option<LeaseId> {
         match self.aim {

@@ -14,6 +14,11 @@ impl Moment {
         Self(since_boot)
     }
 
+    /// How long after boot that is.
+    pub const fn after_boot(self) -> Duration {
+        self.0
+    }
+
     /// Time passed from `earlier` until this moment; zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)

@@ -11,6 +11,7 @@ pub(crate) mod frames;
 pub(crate) mod pam;
 #[cfg(feature = "stacks")]
 pub(crate) mod stack;
+pub(crate) mod watchdog;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -1,0 +1,116 @@
+//! Self-stop through the real program: etcd goes, guests end in time; restarts of `had` count on; arming is refused.
+
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod database;
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod rig;
+
+use had::now;
+use host::had::{ArmConfig, Code, GuardState, LeaseState, WatchdogKind};
+use liveness::profile::FAST;
+use rustix::process::Signal;
+use uuid::Uuid;
+
+use crate::database::{Etcd, lease_in};
+use crate::rig::{Guest, Had, eventually};
+
+fn config() -> ArmConfig {
+    ArmConfig { profile: "fast".into(), rely_on_storage: false, watchdog: None }
+}
+
+/// A `had` that holds a lease, is armed and has one guest.
+fn armed(etcd: &Etcd) -> (Had, Guest) {
+    let had = Had::start();
+    had.client().lease_configure(&etcd.config()).expect("configured");
+    lease_in(&had, LeaseState::Held);
+    had.client().arm(&config()).expect("the inequality holds with a quick disk");
+    let guest = Guest::start();
+    had.client().register(&guest.as_vm(Uuid::from_u128(1), 1)).expect("registered");
+    (had, guest)
+}
+
+#[test]
+fn guests_end_in_time_when_the_lease_is_lost_and_may_start_when_it_is_back() {
+    let etcd = Etcd::start();
+    let (had, mut guest) = armed(&etcd);
+    let status = had.status().guard.expect("known");
+    assert_eq!(status.state, GuardState::Guarding);
+    assert_eq!(status.watchdog, Some(WatchdogKind::Software));
+    assert_eq!(status.watchdog_timeout_ms, Some(2_000));
+    etcd.process.signal(Signal::STOP);
+    let frozen = now();
+    eventually("the guest is stopped", || guest.0.has_ended().then_some(()));
+    let took = now().since(frozen);
+    // The last confirmed renewal was sent before the freeze, by no more than the pause between two.
+    assert!(took + FAST.renewal > FAST.self_stop_age, "after {took:?} only");
+    assert!(took < FAST.self_stop_age + FAST.watchdog, "after {took:?}");
+    let stopped =
+        |state: GuardState| move |had: &Had| had.status().guard.filter(|g| g.state == state);
+    eventually("stopped", || stopped(GuardState::Stopped)(&had));
+    let fresh = Guest::start();
+    let refused = had.client().register(&fresh.as_vm(Uuid::from_u128(2), 1));
+    assert_eq!(refused.expect_err("no lease").code(), Some(Code::LeaseLost));
+    etcd.process.signal(Signal::CONT);
+    let status = eventually("guarding again", || stopped(GuardState::Guarding)(&had));
+    assert_eq!(status.self_stops, 1);
+    had.client().register(&fresh.as_vm(Uuid::from_u128(2), 1)).expect("entitled again");
+}
+
+#[test]
+fn a_had_that_is_started_again_counts_on_from_the_same_confirmation() {
+    let etcd = Etcd::start();
+    let (mut had, mut guest) = armed(&etcd);
+    etcd.process.signal(Signal::STOP);
+    let frozen = now();
+    let old = |had: &Had| had.status().lease.age_ms.filter(|age| *age > 2_000);
+    eventually("renewals are missing", || old(&had));
+    had.kill_and_restart();
+    assert_eq!(had.warnings(), Vec::<String>::new());
+    eventually("the guest is stopped", || guest.0.has_ended().then_some(()));
+    let took = now().since(frozen);
+    assert!(took < FAST.self_stop_age + FAST.watchdog, "counted from the start: {took:?}");
+    etcd.process.signal(Signal::CONT);
+}
+
+#[test]
+fn disarmed_guests_run_on_whatever_happens() {
+    let etcd = Etcd::start();
+    let (had, mut guest) = armed(&etcd);
+    had.client().disarm().expect("disarmed");
+    etcd.process.signal(Signal::STOP);
+    lease_in(&had, LeaseState::Lost);
+    assert!(!guest.0.has_ended());
+    assert_eq!(had.status().guard.map(|g| g.state), Some(GuardState::Disarmed));
+    etcd.process.signal(Signal::CONT);
+}
+
+#[test]
+fn arming_is_refused_without_a_lease_and_with_a_device_that_is_none() {
+    let had = Had::start();
+    let refused = had.client().arm(&config()).expect_err("no lease");
+    assert_eq!(refused.code(), Some(Code::CannotArm));
+    let etcd = Etcd::start();
+    had.client().lease_configure(&etcd.config()).expect("configured");
+    lease_in(&had, LeaseState::Held);
+    let odd = ArmConfig { watchdog: Some("/dev/null".into()), ..config() };
+    let refused = had.client().arm(&odd).expect_err("no watchdog");
+    assert_eq!(refused.code(), Some(Code::CannotArm));
+    // A device that is not there is replaced by the software one.
+    let absent = ArmConfig { watchdog: Some("/dev/no-watchdog-here".into()), ..config() };
+    had.client().arm(&absent).expect("armed");
+    let refused = had.client().arm(&config()).expect_err("armed otherwise");
+    assert_eq!(refused.code(), Some(Code::CannotArm));
+}
+
+#[test]
+fn an_armed_had_stays_below_eight_mebibytes() {
+    let etcd = Etcd::start();
+    let (had, _guest) = armed(&etcd);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", had.process.pid()));
+    let status = status.expect("readable");
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("a line");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    // The debug build maps more than the release one, which is what counts: see `cargo xtask bench idle`.
+    let limit = if cfg!(debug_assertions) { 32 << 10 } else { 8 << 10 };
+    assert!(kib <= limit, "{kib} KiB resident");
+}
