@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   keeper ── confirmed (an atomic) ──►┐
+//!   had-voters ── no majority anywhere ►┤   (asked while a renewal is overdue)
 //!   socket ── arm, disarm (a slot) ───►├─ had-guard ──► pet the dog
 //!   registry ── who still runs ───────►┘            └─► kill all guests
 //! ```
@@ -25,6 +26,7 @@ use liveness::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::dog::{self, Dog, moment, nanos};
+use crate::etcd::Gateway;
 use crate::registry::Guests;
 use crate::{journal, memory, now};
 
@@ -32,6 +34,8 @@ use crate::{journal, memory, now};
 const NAP: Duration = Duration::from_secs(1);
 /// How long an order waits for the thread.
 const ORDER_LIMIT: Duration = Duration::from_secs(2);
+/// From one question to the voters to the next, while a renewal is overdue.
+const ASK_EVERY: Duration = Duration::from_millis(150);
 /// Durable writes by which the disk is judged when arming.
 const DISK_TRIES: u32 = 3;
 
@@ -65,6 +69,11 @@ struct Shared {
     /// Send times of the newest confirmations, nanoseconds after boot; zero: none.
     database: AtomicU64,
     storage: AtomicU64,
+    /// When the voters were asked that said that there is no majority anywhere.
+    attested: AtomicU64,
+    /// From this age of the lease on they are asked, milliseconds; zero while disarmed.
+    ask_from_ms: AtomicU64,
+    voters: Mutex<Option<Gateway>>,
     round_trip: AtomicU64,
     phase: AtomicU8,
     self_stops: AtomicU64,
@@ -108,6 +117,9 @@ impl Guard {
             guests,
             database: AtomicU64::new(0),
             storage: AtomicU64::new(0),
+            attested: AtomicU64::new(0),
+            ask_from_ms: AtomicU64::new(0),
+            voters: Mutex::new(None),
             round_trip: AtomicU64::new(0),
             phase: AtomicU8::new(0),
             self_stops: AtomicU64::new(0),
@@ -116,6 +128,8 @@ impl Guard {
         });
         let worker = Arc::clone(&shared);
         memory::small_thread("had-guard", move || worker.guard_forever())?;
+        let asker = Arc::clone(&shared);
+        memory::small_thread("had-voters", move || asker.ask_voters_forever())?;
         let confirmed = volatile.join("had.confirmed");
         let confirmed =
             File::options().read(true).write(true).create(true).truncate(false).open(&confirmed);
@@ -143,6 +157,11 @@ impl Guard {
         if self.shared.database.fetch_max(newest, Ordering::SeqCst) < newest {
             self.remember(newest);
         }
+    }
+
+    /// Whom to ask whether there is a majority anywhere: all voters.
+    pub fn set_voters(&self, voters: Gateway) {
+        *self.shared.voters.lock().unwrap_or_else(PoisonError::into_inner) = Some(voters);
     }
 
     /// The lease on shared storage was written and read back; the write was sent then.
@@ -176,6 +195,7 @@ impl Guard {
         let _ = std::fs::remove_file(&self.file);
         self.give(Order::Disarm, |state| state == GuardState::Disarmed)?;
         self.shared.lock().armed = None;
+        self.shared.ask_from_ms.store(0, Ordering::SeqCst);
         journal::info("disarmed: guests run on whatever happens");
         Ok(())
     }
@@ -265,6 +285,8 @@ impl Guard {
             return refuse(text, dog);
         }
         let settings = Settings::of(profile, rely);
+        let half = u64::try_from((profile.self_stop_age / 2).as_millis()).unwrap_or(u64::MAX);
+        self.shared.ask_from_ms.store(half, Ordering::SeqCst);
         let text = format!(
             "armed with profile {}: {} of {:.1} s, margin {:.3} s",
             profile.name,
@@ -357,6 +379,23 @@ impl Shared {
         }
     }
 
+    /// Asks the voters while a renewal is overdue, so that the loss of the database by everyone stops no guest.
+    fn ask_voters_forever(&self) {
+        loop {
+            std::thread::sleep(ASK_EVERY);
+            let from = Duration::from_millis(self.ask_from_ms.load(Ordering::SeqCst));
+            let age = now().since(moment(self.database.load(Ordering::SeqCst)));
+            if from.is_zero() || age < from {
+                continue;
+            }
+            let mut voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(asked_at) = voters.as_mut().and_then(Gateway::no_majority_anywhere) {
+                self.attested.fetch_max(nanos(asked_at), Ordering::SeqCst);
+                self.changed.notify_all();
+            }
+        }
+    }
+
     fn guard_forever(&self) {
         // Without the privilege it runs like the others.
         let _ = host::watchdog::go_first();
@@ -398,6 +437,10 @@ impl Shared {
             (self.database.load(Ordering::SeqCst), self.storage.load(Ordering::SeqCst));
         if database > 0 {
             countdown.step(Event::DatabaseConfirmed { sent_at: moment(database) }, now());
+        }
+        let attested = self.attested.load(Ordering::SeqCst);
+        if attested > 0 {
+            countdown.step(Event::NoMajorityAnywhere { asked_at: moment(attested) }, now());
         }
         if storage > 0 {
             countdown.step(Event::StorageConfirmed { sent_at: moment(storage) }, now());

@@ -98,6 +98,9 @@ impl Keeper {
         match read(directory) {
             Ok(Some(Stored { boot_id: stored, config: Some(config), lease, .. })) => {
                 if stored == boot_id {
+                    if let Ok(voters) = Gateway::new(&config) {
+                        guard.set_voters(voters);
+                    }
                     state.go_on(config, lease.map(LeaseId), warnings);
                 } else {
                     warnings.push("the lease of another boot is not taken up".into());
@@ -127,6 +130,9 @@ impl Keeper {
         check(&config)?;
         let gateway =
             Gateway::new(&config).map_err(|error| Refusal::new(Code::Invalid, chain(&error)))?;
+        if let Ok(voters) = Gateway::new(&config) {
+            self.shared.guard.set_voters(voters);
+        }
         let ticket = {
             let mut state = self.shared.lock();
             let adopt = state.config.as_ref().filter(|old| is_same_lease(old, &config));

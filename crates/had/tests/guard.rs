@@ -5,6 +5,9 @@ mod database;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod rig;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+
 use had::now;
 use host::had::{ArmConfig, Code, GuardState, LeaseState, WatchdogKind};
 use liveness::profile::FAST;
@@ -54,6 +57,46 @@ fn guests_end_in_time_when_the_lease_is_lost_and_may_start_when_it_is_back() {
     let status = eventually("guarding again", || stopped(GuardState::Guarding)(&had));
     assert_eq!(status.self_stops, 1);
     had.client().register(&fresh.as_vm(Uuid::from_u128(2), 1)).expect("entitled again");
+}
+
+/// A voter that says for ever that it has no leader.
+fn leaderless() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(&stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                line.clear();
+            }
+            let body = r#"{"header":{"cluster_id":"1"},"errors":["etcdserver: no leader"]}"#;
+            let length = body.len();
+            let _ = write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn the_loss_of_the_database_by_everyone_stops_no_guest() {
+    let etcd = Etcd::start();
+    let had = Had::start();
+    let mut lease = etcd.config();
+    // Two voters: without one of them there is no majority. The leaderless one refuses what a lease needs.
+    lease.endpoints.push(leaderless());
+    had.client().lease_configure(&lease).expect("configured");
+    lease_in(&had, LeaseState::Held);
+    had.client().arm(&config()).expect("armed");
+    let mut guest = Guest::start();
+    had.client().register(&guest.as_vm(Uuid::from_u128(1), 1)).expect("registered");
+    etcd.process.signal(Signal::STOP);
+    let long = u64::try_from(FAST.self_stop_age.as_millis() * 2).expect("short");
+    eventually("twice the time has passed", || had.status().lease.age_ms.filter(|age| *age > long));
+    assert!(!guest.0.has_ended(), "a guest was stopped that nobody can start");
+    let guard = had.status().guard.expect("known");
+    assert_eq!((guard.state, guard.self_stops), (GuardState::Guarding, 0));
+    etcd.process.signal(Signal::CONT);
 }
 
 #[test]

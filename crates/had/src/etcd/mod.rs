@@ -23,6 +23,9 @@ use crate::now;
 /// Longest time for one request to one endpoint.
 pub const TRY_LIMIT: Duration = Duration::from_secs(1);
 
+/// Longest time for one voter's word whether it has a leader.
+const VOTER_LIMIT: Duration = Duration::from_millis(250);
+
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -160,6 +163,36 @@ impl Gateway {
         self.request("/v3/lease/revoke", &body, |_| Ok(()))
     }
 
+    /// Asks voters until so many said "I have no leader" that the others can't be a majority, and returns when the first
+    /// of these was asked; `None` if that does not come out (rule 3 of ha-anchors section 6). The endpoints must be all
+    /// voters. A voter that refuses the connection says nothing: that may be a firewall.
+    pub fn no_majority_anywhere(&mut self) -> Option<Moment> {
+        let voters = self.endpoints.len();
+        let needed = voters - voters / 2;
+        let (mut without, mut first) = (0, None);
+        for turn in 0..voters {
+            let at = (self.preferred + turn) % voters;
+            let leaderless = |reply: &Value| match number(&reply["leader"]).unwrap_or(0) {
+                0 => Ok(()),
+                leader => Err(format!("its leader is {leader:x}")),
+            };
+            let answer =
+                self.try_one(at, None, "/v3/maintenance/status", b"{}", VOTER_LIMIT, leaderless);
+            self.connection = None;
+            let Ok(done) = answer else { continue };
+            // Who answers is asked first the next time: what it says is worth something for a second only.
+            if without == 0 {
+                self.preferred = at;
+            }
+            without += 1;
+            first.get_or_insert(done.sent_at);
+            if without >= needed {
+                return first;
+            }
+        }
+        None
+    }
+
     /// Sends one request to the endpoints in turn until one carries it out.
     fn request<T>(
         &mut self,
@@ -172,7 +205,7 @@ impl Gateway {
         for turn in 0..self.endpoints.len() {
             let at = (self.preferred + turn) % self.endpoints.len();
             let sticky = if at == self.preferred { self.connection.take() } else { None };
-            match self.try_one(at, sticky, path, &body, &read) {
+            match self.try_one(at, sticky, path, &body, TRY_LIMIT, &read) {
                 Ok(done) => {
                     self.preferred = at;
                     return Ok(done);
@@ -196,9 +229,10 @@ impl Gateway {
         sticky: Option<Connection>,
         path: &str,
         body: &[u8],
+        limit: Duration,
         read: impl Fn(&Value) -> Result<T, String>,
     ) -> Result<Done<T>, TryError> {
-        let deadline = now() + TRY_LIMIT;
+        let deadline = now() + limit;
         let endpoint = &self.endpoints[at];
         let failed = |error: std::io::Error| TryError::Failed(error.to_string());
         // A kept connection may have been closed meanwhile: then once more on a fresh one, within the same limit.
