@@ -11,6 +11,7 @@ mod ha;
 mod idle;
 mod lab;
 mod listing;
+mod lost_host;
 mod records;
 mod report;
 mod salvage;
@@ -62,7 +63,7 @@ struct Measurement {
     run: fn(&mut Report) -> anyhow::Result<()>,
 }
 
-const ALL: [Measurement; 10] = [
+const ALL: [Measurement; 11] = [
     Measurement { name: "records", metrics: &records::METRICS, run: records::run },
     Measurement { name: "listing", metrics: &[listing::METRIC], run: listing::run },
     Measurement { name: "idle", metrics: &[idle::METRIC], run: idle::run },
@@ -71,6 +72,7 @@ const ALL: [Measurement; 10] = [
     Measurement { name: "failover", metrics: &failover::METRICS, run: failover::run },
     Measurement { name: "failover-emergency", metrics: &[emergency::METRIC], run: emergency::run },
     Measurement { name: "ha", metrics: &ha::METRICS, run: ha::run },
+    Measurement { name: "lost-host", metrics: &lost_host::METRICS, run: lost_host::run },
     Measurement { name: "scale", metrics: &scale::METRICS, run: scale::run },
     Measurement { name: "salvage", metrics: &salvage::METRICS, run: salvage::run },
 ];

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use planner::fence::{Missing, Proof, Watchdog};
 use planner::ha::{self as plan, Effort, Limits, Priority, Run, Start, Unproven};
-use pooldb::Table;
+use pooldb::{LeaseId, Table};
 use tokio::time::Instant;
 use uuid::Uuid;
 use xenapi::{Error, OpaqueRef};
 
+use super::coordinator;
 use crate::api::Caller;
 use crate::app::vm::start::{self, Order};
 use crate::app::{object, text, truth};
@@ -72,37 +73,81 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Acts while this host coordinates a pool whose HA is on.
+/// Acts while this host coordinates a pool whose HA is on; and proves the end of its coordinator.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut hand = Arc::new(Hand::default());
-    let (mut ended, mut looked) = (true, Instant::now());
+    let mut looked = Instant::now();
+    let mut known = (0, 0);
     loop {
         let view = daemon.store().view();
         ha::emergency::end(&daemon, &view);
         let acts = !daemon.is_without_quorum()
-            && daemon.is_coordinator()
             && ha::settings(&view).enabled
             && !ha::emergency::is_disarmed(&daemon);
         let mut busy = false;
-        if acts {
+        if acts && daemon.is_coordinator() {
             // Lost hosts are looked for more often than the whole pool is drawn.
             let lost = prove_all(&daemon, &view, &hand);
-            if lost || ended || looked.elapsed() >= IDLE {
+            if lost || counts(&view) != known || looked.elapsed() >= IDLE {
+                known = counts(&view);
                 busy = round(&daemon, &hand).await;
                 looked = Instant::now();
             }
+        } else if acts {
+            prove_coordinator(&daemon, &view, &hand);
         } else {
             // What a former turn has in hand ends by itself; its results stand in the database.
             hand = Arc::new(Hand::default());
             lock(&daemon.ha_seen).clear();
         }
-        ended = false;
         tokio::select! {
             () = tokio::time::sleep(if busy { BUSY } else { LOOK }) => {}
-            () = something_ended(&daemon), if !busy => ended = true,
             () = daemon.stopping() => return,
         }
     }
+}
+
+/// Leases and fences: when they change, somebody was lost or is proved to be.
+fn counts(view: &View) -> (usize, usize) {
+    (view.table_len(Table::HostLease), view.table_len(Table::Fence))
+}
+
+/// How many hosts look after a coordinator that is silent.
+const SECONDS: usize = 2;
+
+/// The coordinator itself is silent: its heirs don't wait for the end of its lease if its power is off. Any host may fence on
+/// proof; that several do so at once harms nothing.
+fn prove_coordinator(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) {
+    let Some(leads) = coordinator::coordinator(view) else { return };
+    let host = leads.host;
+    if !daemon.peers.is_suspected(host) || power::device(daemon, view, host).is_none() {
+        return;
+    }
+    let Some(boot) = fencing::registered_boot(view, host) else { return };
+    let mut heirs: Vec<Uuid> = view.records("host").map(|h| h.uuid()).collect();
+    heirs.retain(|h| *h != host && !daemon.peers.is_suspected(*h));
+    heirs.sort();
+    if !heirs.iter().take(SECONDS).any(|h| *h == daemon.host()) {
+        return;
+    }
+    let recently = lock(&hand.tried).get(&host).is_some_and(|at| at.elapsed() < SUSPECT_AGAIN);
+    if recently || !lock(&hand.proving).insert(host) {
+        return;
+    }
+    let (daemon, hand) = (daemon.clone(), hand.clone());
+    tokio::spawn(async move {
+        prove_suspect(&daemon, host, &boot).await;
+        let view = daemon.view().await;
+        // Its role goes with it: the record is under a lease that nobody renews.
+        if fencing::is_fenced(&view, host, &boot)
+            && coordinator::coordinator(&view)
+                .is_some_and(|c| c.host == host && c.lease == leads.lease)
+        {
+            let _ = daemon.store().db().lease_revoke(LeaseId(leads.lease)).await;
+        }
+        lock(&hand.tried).insert(host, Instant::now());
+        lock(&hand.proving).remove(&host);
+    });
 }
 
 /// One look at everything, for tests that keep house by hand.
@@ -121,21 +166,6 @@ pub async fn look(daemon: &Arc<Daemon>) -> bool {
         }
     };
     round(daemon, &hand).await
-}
-
-/// Returns when a host's lease has gone or a fence has come.
-async fn something_ended(daemon: &Arc<Daemon>) {
-    let mut changed = daemon.store().replica().changed();
-    let count = |view: &View| (view.table_len(Table::HostLease), view.table_len(Table::Fence));
-    let before = count(&daemon.store().view());
-    loop {
-        if changed.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        if count(&daemon.store().view()) != before {
-            return;
-        }
-    }
 }
 
 /// One look at everything. `true`: look again soon.
@@ -363,12 +393,22 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
             change.put(key, encode(&after));
         }
     }
+    let incidents = ha::incidents(view);
+    // The latest incident that still asks for a VM.
+    let asked = |vm: Uuid| {
+        let names = |i: &&ha::Incident| i.vms.iter().any(|v| v.vm == vm && v.done.is_none());
+        incidents.iter().filter(|i| i.closed.is_none()).find(names)
+    };
     for vm in &pool.vms {
         let Some(course) = ha::course(view, vm.vm) else { continue };
         let mut after = course.clone();
         match (&vm.run, course.started) {
+            // Its host was lost: what was tried before that counts no more.
+            (Run::Down(_), _) if asked(vm.vm).is_some_and(|i| course.since < i.since) => {
+                after = Course { since: now, ..Course::default() };
+            }
             // It started, and ended by itself soon: that is no start.
-            (Run::Down(_), Some(started)) => {
+            (Run::Down(_), Some(started)) if asked(vm.vm).is_none() => {
                 after.started = None;
                 after.passed = None;
                 if started > now - STABLE_S {
@@ -377,9 +417,12 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
                     "it ended by itself soon after its start".clone_into(&mut after.why);
                 }
             }
-            (Run::On { .. } | Run::Off, Some(started))
-                if started < now - KEEP_COURSE_S && !open =>
-            {
+            // Its owner stopped it.
+            (Run::Off, _) => {
+                change.remove(ha::course_key(vm.vm));
+                continue;
+            }
+            (Run::On { .. }, Some(started)) if started < now - KEEP_COURSE_S && !open => {
                 change.remove(ha::course_key(vm.vm));
                 continue;
             }
