@@ -29,10 +29,15 @@ fn samples() -> Vec<(String, Vec<u8>, u64)> {
     images
 }
 
-/// All that a sweep finds, by start.
+/// All that a sweep finds, by start. Zeroes, most of an image, are skipped in large steps.
 fn found(disk: &Vec<u8>) -> Vec<(u64, Signature)> {
     let mut marks: Vec<(u64, Mark)> = Vec::new();
-    magic::search(disk, 0, |at, mark| marks.push((at, mark)));
+    let zeroes = vec![0; 1 << 20];
+    for (part, base) in disk.chunks(1 << 20).zip((0..).step_by(1 << 20)) {
+        if part != &zeroes[..part.len()] {
+            magic::search(part, base, |at, mark| marks.push((at, mark)));
+        }
+    }
     marks.iter().filter_map(|(at, mark)| signature::from_mark(disk, *mark, *at)).collect()
 }
 

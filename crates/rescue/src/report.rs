@@ -10,6 +10,7 @@ use disk_format::xenserver::names::{self, Role};
 use serde_json::{Value, json};
 
 use crate::survey::Survey;
+use crate::survey::boot_room;
 use crate::survey::former::{self, Former};
 use crate::survey::groups::Instance;
 use crate::survey::others::{self, FileSystem};
@@ -47,6 +48,7 @@ pub fn json(path: &Path, survey: &Survey) -> Value {
         "carved_volumes": survey.volumes.iter().filter(|v| v.group.is_none()).map(volume).collect::<Vec<_>>(),
         "file_systems": survey.file_systems.iter().map(|f| file_system(survey, f)).collect::<Vec<_>>(),
         "raid_members": survey.raids.iter().map(raid).collect::<Vec<_>>(),
+        "boot_room": boot_room::measure(survey),
         "findings": findings,
     })
 }
@@ -89,6 +91,7 @@ fn file_system(survey: &Survey, f: &FileSystem) -> Value {
         "start_byte": f.start,
         "start_sector": f.start / 512,
         "size_bytes": f.signature.size_bytes,
+        "free_bytes": f.signature.free_bytes,
         "partition": in_partition.map(|p| p.number),
         "checked": f.signature.checked,
         "from_copy": f.signature.copy,
@@ -322,6 +325,14 @@ pub fn text(path: &Path, survey: &Survey, sheet: bool) -> String {
     if !carved.is_empty() {
         out.push_str("Volumes found without a group:\n");
         carved.iter().for_each(|v| volume_line(survey, v, sheet, &mut out));
+        out.push('\n');
+    }
+    if let Some(room) = boot_room::measure(survey).filter(|_| sheet) {
+        for (name, verdict) in [("BIOS", room.bios), ("UEFI", room.uefi)] {
+            let go = if verdict.go { "go" } else { "NO-GO" };
+            let _ = writeln!(out, "A boot loader for {name}: {go}");
+            verdict.why.iter().for_each(|why| out.push_str(&format!("  {why}\n")));
+        }
         out.push('\n');
     }
     if !survey.findings.is_empty() {

@@ -686,6 +686,48 @@ fn a_vendor_s_partition_is_taken_out_and_what_a_change_would_lose_is_told_by_nam
     assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
 }
 
+/// proves: S4-10 (table)
+#[test]
+fn a_tiny_first_partition_or_no_room_before_it_is_a_no_go() {
+    use rescue::survey::boot_room;
+    let boot = |entries: &[(u8, u64, u64)]| {
+        let mut record = [0; 512];
+        for (number, (kind, start, sectors)) in (1..).zip(entries) {
+            let (kind, start, sectors) = (*kind, *start, *sectors);
+            mbr::set_entry(
+                &mut record,
+                &mbr::Entry { number, active: false, kind, start, sectors },
+            );
+        }
+        let mut bytes = vec![0; usize::try_from(4 * MIB).expect("small")];
+        bytes[..512].copy_from_slice(&record);
+        let rest = 8 << 30;
+        let disk: Source = Arc::new(disk_format::source::Pieces::new([
+            disk_format::source::Piece {
+                len: bytes.len() as u64,
+                origin: disk_format::source::Origin::Source(Arc::new(bytes), 0),
+            },
+            disk_format::source::Piece { len: rest, origin: disk_format::source::Origin::Zero },
+        ]));
+        let survey = scan::of_source(&disk, &Evidence::default());
+        boot_room::measure(&survey).expect("a table")
+    };
+    // The document's: five blocks of a vendor's before the system.
+    let vendor = boot(&[(mbr::UTILITY, 63, 80_325), (0x83, 80_388, 8_388_608)]);
+    assert!(!vendor.bios.go && !vendor.uefi.go, "{vendor:?}");
+    let said = vendor.bios.why.join("; ");
+    assert!(said.contains("utility partition") && said.contains("--drop 1"), "{said}");
+    let tight = boot(&[(0x83, 40, 8_388_608)]);
+    assert!(!tight.bios.go, "{tight:?}");
+    let good = boot(&[(0x83, 2048, 8_388_608)]);
+    assert!(good.bios.go && !good.uefi.go, "{good:?}");
+    let old = boot(&[(0x83, 63, 8_388_608)]);
+    assert!(old.bios.go && old.bios.why[0].contains("not for one with LVM"), "{old:?}");
+    // UEFI: large enough, but nothing is in it.
+    let empty = boot(&[(0xef, 2048, 1_048_576), (0x83, 1_050_624, 8_388_608)]);
+    assert!(!empty.uefi.go && empty.uefi.why.iter().any(|w| w.contains("no file system")));
+}
+
 #[test]
 fn an_empty_disk_says_that_nothing_was_found() {
     let directory = tempfile::tempdir().expect("a directory");

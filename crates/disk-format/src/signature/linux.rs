@@ -46,8 +46,11 @@ pub(super) fn ext(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> {
         return None;
     }
     let (label, uuid) = (text(&s[120..136]), uuid(&array(&s, 104)));
+    let free_high = if incompat & 0x80 != 0 { u64::from(le32(&s, 0x158)) << 32 } else { 0 };
+    let free_bytes = (u64::from(le32(&s, 12)) | free_high).checked_mul(block);
     let (checked, copy) = (summed, group != 0);
-    Some((start, Signature { kind, label, uuid, size_bytes: Some(size), checked, copy }))
+    let size_bytes = Some(size);
+    Some((start, Signature { kind, label, uuid, size_bytes, free_bytes, checked, copy }))
 }
 
 /// The superblock at `place`; the header behind it says of which allocation group it is.
@@ -86,6 +89,7 @@ pub(super) fn xfs(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> {
         label: text(&s[108..120]),
         uuid: uuid(&array(&s, 32)),
         size_bytes: Some(size),
+        free_bytes: be64(&s, 144).checked_mul(block),
         checked: summed,
         copy: group != 0,
     };
@@ -113,6 +117,7 @@ pub(super) fn btrfs(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)>
         label: text(&s[299..555]),
         uuid: uuid(&array(&s, 32)),
         size_bytes: (size > own).then_some(size),
+        free_bytes: le64(&s, 112).checked_sub(le64(&s, 120)),
         checked: summed,
         copy: own != BTRFS_AT,
     };
@@ -132,6 +137,7 @@ pub(super) fn swap(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> 
         label: text(&s[1052..1068]),
         uuid: uuid(&array(&s, 1036)),
         size_bytes: (pages > 1).then_some(pages * 4096),
+        free_bytes: None,
         checked: false,
         copy: false,
     };

@@ -26,6 +26,8 @@ pub struct Signature {
     pub uuid: String,
     /// Bytes that it takes from its start on, if it knows.
     pub size_bytes: Option<u64>,
+    /// Bytes that were free when it was last written out, if it tells.
+    pub free_bytes: Option<u64>,
     /// A checksum of the format holds.
     pub checked: bool,
     /// Read from a copy: the first one, at the start, is gone.

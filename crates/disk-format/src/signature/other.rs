@@ -24,7 +24,15 @@ pub(super) fn luks(source: &dyn ReadAt, place: u64, second: bool) -> Option<(u64
     };
     let uuid = text(&s[168..208]);
     // It takes what its partition has; the header does not say how much that is.
-    let signature = Signature { kind, label, uuid, size_bytes: None, checked: false, copy: second };
+    let signature = Signature {
+        kind,
+        label,
+        uuid,
+        size_bytes: None,
+        free_bytes: None,
+        checked: false,
+        copy: second,
+    };
     Some((start, signature))
 }
 
@@ -60,6 +68,7 @@ pub(super) fn ntfs(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> 
         label: ntfs_label(source, start.checked_add(table)?, &s, cluster).unwrap_or_default(),
         uuid: format!("{:016X}", le64(&s, 72)),
         size_bytes: Some(size),
+        free_bytes: None,
         checked: false,
         copy: start != place,
     };
@@ -113,6 +122,7 @@ pub(super) fn fat(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> {
             label: String::new(),
             uuid: serial(100),
             size_bytes: Some(size),
+            free_bytes: None,
             checked: false,
             copy: false,
         };
@@ -146,8 +156,19 @@ pub(super) fn fat(source: &dyn ReadAt, place: u64) -> Option<(u64, Signature)> {
         label: if label == "NO NAME" { String::new() } else { label },
         uuid: serial(named - 4),
         size_bytes: Some(sectors.checked_mul(sector)?),
+        free_bytes: fat32_free(source, place, &s),
         checked: false,
         copy: false,
     };
     Some((place, signature))
+}
+
+/// Free space of FAT32, from its information sector: all ones if nobody counted.
+fn fat32_free(source: &dyn ReadAt, place: u64, boot: &[u8]) -> Option<u64> {
+    let at = u64::from(le16(boot, 48)) * u64::from(le16(boot, 11));
+    let s = read(source, place.checked_add(at)?, 512)?;
+    let known = boot[82..90] == *b"FAT32   " && at > 0 && le32(&s, 484) == 0x6141_7272;
+    let clusters = u64::from(le32(&s, 488));
+    let cluster = u64::from(le16(boot, 11)) * u64::from(boot[13]);
+    (known && clusters != u64::from(u32::MAX)).then_some(clusters * cluster)
 }

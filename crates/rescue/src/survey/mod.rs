@@ -4,6 +4,7 @@
 //! of them are real; [`volumes`] opens what they hold; [`carve`] finds volumes when no metadata is left; [`former`] says which partitions there
 //! were; [`others`] finds file systems and RAIDs beside them; [`findings`] says in words what is wrong. The result, [`Survey`], is what `scan` shows, `repair` plans with and `export` reads from.
 
+pub mod boot_room;
 pub mod carve;
 pub mod findings;
 pub mod former;
