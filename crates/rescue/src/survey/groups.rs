@@ -354,6 +354,7 @@ fn orphans(disk: &Source, hits: &Hits, found: &[Found]) -> Vec<Generation> {
     let mut best = Vec::new();
     for mut generations in by_group.into_values() {
         generations.sort_by_key(|g| std::cmp::Reverse(g.seqno));
+        let mut tried = 0;
         for older in generations.iter().take(MAX_PARSED) {
             // As if the text lay in a ring up to the disk's end.
             let len = disk.size().saturating_sub(older.at).min(area::MAX_TEXT + area::HEADER_SIZE);
@@ -365,7 +366,10 @@ fn orphans(disk: &Source, hits: &Hits, found: &[Found]) -> Vec<Generation> {
             };
             let in_a_row = generation(older.at, bytes, ended, Trust::Ring);
             let whole = in_a_row.filter(|g| g.group.is_some());
-            if let Some(whole) = whole.or_else(|| rewound(disk, older.at)) {
+            let again = |at: u64| (tried < MAX_REWOUND).then(|| rewound(disk, at)).flatten();
+            let whole = whole.or_else(|| again(older.at));
+            tried += 1;
+            if let Some(whole) = whole {
                 best.push(whole);
                 break;
             }
@@ -377,6 +381,8 @@ fn orphans(disk: &Source, hits: &Hits, found: &[Found]) -> Vec<Generation> {
 /// Bytes before a text in which its ring may begin, and bytes that a text without its area may have.
 const REWIND: u64 = 16 << 20;
 const REWOUND_TEXT: u64 = 1 << 20;
+/// Texts of a group that are put together so: the newest ones, of which at most one passes the ring's end.
+const MAX_REWOUND: usize = 4;
 /// Ends of the ring that are tried.
 const MAX_CUTS: usize = 256;
 
@@ -387,7 +393,10 @@ fn rewound(disk: &Source, at: u64) -> Option<Generation> {
     let len = usize::try_from(REWOUND_TEXT.min(disk.size().saturating_sub(at))).ok()?;
     let mut head = read_vec(disk, at, len).ok()?;
     let run = head.iter().position(|byte| !is_text(byte)).unwrap_or(head.len());
-    // One that ends where it stands was read in a row; a ring ends with a sector.
+    // One that ends where it stands was read in a row, and is damaged; a ring ends with a sector.
+    if head.get(run) == Some(&0) && !run.is_multiple_of(512) {
+        return None;
+    }
     head.truncate(run / 512 * 512);
     let mut place = at.saturating_sub(REWIND) / 512 * 512;
     let mut before = false;
