@@ -47,6 +47,22 @@ pub fn parts(view: &View, host: Uuid) -> BTreeMap<Object, Vec<u8>> {
         .collect()
 }
 
+/// A forgotten host that left comes as any other and brings its own records: what was put away with it is not wanted any
+/// more. The tombstone itself goes with the leave to join. May be repeated.
+///
+/// # Errors
+/// Those of a commit.
+pub async fn let_go(daemon: &Daemon, view: &View, host: Uuid) -> Result<(), pooldb::CommitError> {
+    let parts: Vec<Object> = parts(view, host).into_keys().collect();
+    for batch in parts.chunks(BATCH * 2) {
+        let txn = batch
+            .iter()
+            .fold(Txn::new(), |txn, object| txn.delete(part_key(host, object.class, object.uuid)));
+        daemon.commit(txn).await?;
+    }
+    Ok(())
+}
+
 /// The repositories of a forgotten host with their attachments and disks, as records.
 pub fn local_records(view: &View, host: Uuid) -> Vec<(Object, Record)> {
     let parts = parts(view, host);

@@ -13,7 +13,7 @@ use crate::identity::Home;
 use crate::joining::{Answer, MachineTold, Request, ticket_key};
 use crate::reconcilers::voters::leaving_key;
 use crate::records::{Ticket, decode, encode};
-use crate::{Daemon, View, founding, pki, reached, start};
+use crate::{Daemon, View, fencing, founding, pki, reached, returning, start};
 
 /// Answers the message.
 pub(super) async fn accept(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
@@ -42,8 +42,12 @@ pub(super) async fn accept(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Va
         since: daemon.now(),
         unknown: serde_json::Map::new(),
     };
-    let txn =
-        Txn::new().put(ticket_key(request.host), encode(&ticket)).delete(leaving_key(request.host));
+    returning::let_go(daemon, &view, request.host).await.map_err(errors::from_commit)?;
+    // A tombstone that stayed would make the new member keep still.
+    let txn = Txn::new()
+        .put(ticket_key(request.host), encode(&ticket))
+        .delete(leaving_key(request.host))
+        .delete(fencing::forgotten_key(request.host));
     daemon.commit(txn).await.map_err(errors::from_commit)?;
     tracing::info!(
         host = %request.host, name = request.name, by = call.caller().user,
