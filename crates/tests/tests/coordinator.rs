@@ -131,11 +131,22 @@ fn a_member_that_an_upgrade_left_in_emergency_mode_is_recovered() {
             .or_else(|_| is("h2", &try_works(&lab, "h1", LEADER)?))
     });
     works(&lab, "h1", &format!("xe pool-param-set uuid={pool} other-config:while=away"));
+    // The command names whom it found following, and nobody else: not h3 while that is cut off.
+    let without = works(&lab, "h2", "xe pool-recover-slaves");
+    assert!(!without.contains(&h3) && without.lines().count() == 1, "{without}");
+    assert_eq!(lab.xe("h3", &["host-is-in-emergency-mode"]).stdout.trim(), "true");
     lab.run(&["heal", "h3", "cable"]);
+    // Once h3 talks, one call is enough, whenever it comes: it returns when h3 follows, and not before.
     let recovered = until("the command to bring h3 back", PATIENCE, || {
         let followed = try_works(&lab, "h2", "xe pool-recover-slaves")?;
-        if followed.contains(&h3) { Ok(followed) } else { Err(followed) }
+        let emergency = lab.xe("h3", &["host-is-in-emergency-mode"]).stdout;
+        match followed.contains(&h3) {
+            true => Ok((followed, emergency)),
+            false => Err(followed),
+        }
     });
+    let (recovered, emergency) = recovered;
+    assert_eq!(emergency.trim(), "false", "it was named before it followed");
     assert_eq!(recovered.lines().count(), 2, "{recovered}");
     let read = format!("xe pool-param-get uuid={pool} param-name=other-config param-key=while");
     until("h3 to know what it missed", PATIENCE, || {
