@@ -91,7 +91,7 @@ pub(crate) fn bench(arguments: &BenchArguments, root: &Path) -> anyhow::Result<(
 /// Arguments of `cargo xtask soak`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SoakArguments {
-    /// `--kills N`, `--faults N` or `--returns N`; `--seed N --hosts N --plan --keep --resume`
+    /// `--ha --seeds N`, `--kills N`, `--faults N` or `--returns N`; `--seed N --hosts N --plan --keep --resume`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -101,10 +101,60 @@ pub(crate) fn soak(arguments: &SoakArguments, root: &Path) -> anyhow::Result<()>
     if arguments.arguments.iter().any(|a| a == "--salvage" || a.starts_with("--salvage=")) {
         return salvage_campaign(&arguments.arguments, root);
     }
+    if arguments.arguments.iter().any(|a| a == "--ha") {
+        return ha_campaign(&arguments.arguments, root);
+    }
     let mut soak = measuring(root, false, true)?;
     crate::guest::build(root, false)?;
     soak.arg("soak").args(&arguments.arguments);
     Err(soak.exec()).context("running the soak")
+}
+
+/// Options of `cargo xtask soak --ha`: pools simulated from seeds.
+#[derive(Debug, Parser)]
+struct HaArguments {
+    /// Says that it is this one.
+    #[arg(long)]
+    ha: bool,
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first one.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The scenario folders whose names contain this, instead of chance; `all` for every one.
+    #[arg(long)]
+    scenarios: Option<String>,
+    /// Write `docs/reference/ha-scenarios.md` from these runs.
+    #[arg(long)]
+    document: bool,
+    /// With this deliberate mistake.
+    #[arg(long)]
+    mutant: Option<String>,
+}
+
+/// Simulated pools: chance, or the scenario folders, with so many seeds.
+fn ha_campaign(arguments: &[String], root: &Path) -> anyhow::Result<()> {
+    let arguments = std::iter::once("soak").chain(arguments.iter().map(String::as_str));
+    let arguments = HaArguments::parse_from(arguments);
+    ensure!(arguments.ha, "--ha");
+    tools::run(root, "cargo", ["build", "--release", "--package", "holdfast-sim"])?;
+    let mut sim = Command::new(directory(root, true).join("holdfast-sim"));
+    match arguments.scenarios.as_deref() {
+        Some("all") => sim.arg("scenarios"),
+        Some(part) => sim.args(["scenarios", part]),
+        None if arguments.document => sim.arg("scenarios"),
+        None => sim.arg("campaign"),
+    };
+    sim.arg("--seeds").arg(arguments.seeds.to_string());
+    sim.arg("--seed").arg(arguments.seed.to_string());
+    if let Some(mutant) = &arguments.mutant {
+        sim.args(["--mutant", mutant]);
+    }
+    if arguments.document {
+        sim.arg("--document").arg(root.join("docs/reference/ha-scenarios.md"));
+    }
+    Err(sim.exec()).context("running the simulator")
 }
 
 /// Options of `cargo xtask soak --salvage`.

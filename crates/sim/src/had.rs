@@ -1,0 +1,231 @@
+//! `holdfast-had` on a simulated host: steps the lease machine that ships, pets, stops guests, and talks to the others' `had`.
+//!
+//! Petting and stopping are the countdown that ships ([`liveness::countdown`]). It is fed with confirmed renewals, and with
+//! rule 3 of ha-anchors section 6: so many voters were found without a leader that the others are no majority. A `had` that
+//! is started anew knows when its predecessor's lease was confirmed last.
+
+use std::collections::BTreeMap;
+
+use liveness::Moment;
+use liveness::countdown::{Actions, Countdown, Event as Count, Phase, Rely, Settings as Counting};
+use liveness::lease::{Command, Event as LeaseEvent, LeaseId, LeaseMachine, Settings};
+
+use crate::etcd::{Answer, Ask};
+use crate::facts::What;
+use crate::kernel::{At, MS, SEC};
+use crate::kv::{Key, Op, Outcome, Value, Write};
+use crate::mutants::Mutant;
+use crate::world::{Asked, Event, Process, Purpose, World};
+
+/// Its clock.
+pub const TICK: At = 50 * MS;
+/// Pause between questions to the others.
+const ASK: At = 250 * MS;
+/// Longest wait for the database.
+const LIMIT: At = SEC;
+
+/// Its memory.
+#[derive(Debug, Default)]
+pub struct Had {
+    /// The lease.
+    pub machine: LeaseMachine,
+    /// What a restart takes up again.
+    stored: Option<LeaseId>,
+    /// The countdown.
+    pub countdown: Countdown,
+    confirmed: Option<Moment>,
+    /// Of the request that a key is being bound for.
+    sent: Option<Moment>,
+    asked_at: Option<Moment>,
+    /// When each other host answered last.
+    pub heard: BTreeMap<usize, Moment>,
+    /// When each voter was last asked, and whom it follows.
+    told: BTreeMap<usize, (Moment, Option<usize>)>,
+}
+
+impl World {
+    /// It starts, or starts again.
+    pub fn had_started(&mut self, host: usize) {
+        let profile = self.setup.profile;
+        let now = self.local(host);
+        let fresh_boot = self.hosts[host].boot_at == self.now;
+        let adopt = self.hosts[host].had.stored.filter(|_| !fresh_boot);
+        let confirmed = self.hosts[host].had.confirmed.filter(|_| !fresh_boot);
+        self.hosts[host].had = Had { stored: adopt, confirmed, ..Had::default() };
+        if self.hosts[host].witness {
+            return;
+        }
+        let settings = Settings::new(profile.lease_ttl, profile.renewal);
+        let commands =
+            self.hosts[host].had.machine.step(LeaseEvent::Configured { settings, adopt }, now);
+        self.lease_commands(host, commands);
+        let mut settings = Counting::of(profile, Rely::Database);
+        if self.setup.mutant == Some(Mutant::SelfStopMarginNegative) {
+            settings.self_stop_age = profile.lease_ttl + profile.grace + profile.watchdog;
+        }
+        self.hosts[host].had.countdown.step(Count::Armed { settings, confirmed }, now);
+    }
+
+    fn lease_commands(&mut self, host: usize, commands: Vec<Command>) {
+        let ttl = self.setup.profile.lease_ttl.as_secs();
+        for command in commands {
+            let (purpose, what) = match command {
+                Command::Grant => {
+                    let lease = self.fresh();
+                    (Purpose::Grant(lease), Ask::Commit(Op::Grant(lease, ttl).into()))
+                }
+                Command::Bind(lease) => {
+                    let boot = Value::Number(self.hosts[host].boot);
+                    let writes = vec![Write::Put(Key::HostLease(host), boot, Some(lease.0))];
+                    let bind = Op::Txn { guards: vec![], writes, claims_term: None };
+                    (Purpose::Bind, Ask::Commit(bind.into()))
+                }
+                Command::Renew(lease) => (Purpose::Renew, Ask::KeepAlive(lease.0)),
+                Command::Revoke(lease) => {
+                    (Purpose::Revoke, Ask::Commit(Op::Revoke(lease.0).into()))
+                }
+            };
+            self.ask(host, Process::Had, purpose, what, LIMIT);
+        }
+    }
+
+    /// The database answered, or did not in time.
+    pub fn had_answered(&mut self, asked: &Asked, answer: Option<Answer>) {
+        let sent_at = asked.sent;
+        let event = match (asked.purpose, answer) {
+            (Purpose::Grant(lease), Some(Answer::Outcome(Outcome::Done(_)))) => {
+                LeaseEvent::Granted { lease: LeaseId(lease), sent_at }
+            }
+            (Purpose::Bind, Some(Answer::Outcome(Outcome::Done(_)))) => LeaseEvent::Bound,
+            (Purpose::Renew, Some(Answer::Renewed)) => LeaseEvent::Renewed { sent_at },
+            (Purpose::Revoke, Some(Answer::Outcome(_))) => LeaseEvent::Revoked,
+            (_, Some(Answer::Gone | Answer::Outcome(Outcome::NoLease))) => LeaseEvent::Gone,
+            _ => LeaseEvent::Failed,
+        };
+        let now = self.local(asked.host);
+        let had = &mut self.hosts[asked.host].had;
+        let commands = had.machine.step(event, now);
+        had.stored = had.machine.lease();
+        match event {
+            LeaseEvent::Granted { .. } | LeaseEvent::Renewed { .. } => had.sent = Some(sent_at),
+            _ => {}
+        }
+        if let Some(sent) = had.sent
+            && had.machine.age(now) == Some(now.since(sent))
+            && !matches!(event, LeaseEvent::Failed | LeaseEvent::Gone)
+        {
+            had.confirmed = Some(sent);
+            had.countdown.step(Count::DatabaseConfirmed { sent_at: sent }, now);
+        }
+        self.lease_commands(asked.host, commands);
+    }
+
+    /// Rule 3: when so many voters were last found to follow nobody who leads that the others are no majority.
+    ///
+    /// Who names a leader that itself says it leads nobody is without one as well: after a stall old signs of life of a
+    /// leader that has stepped down still arrive.
+    fn no_majority_since(&self, host: usize) -> Option<Moment> {
+        let voters = &self.etcd.voters;
+        let enough = voters.len() - voters.len() / 2;
+        let told = &self.hosts[host].had.told;
+        let without = |voter: &usize| {
+            let (asked, follows) = *told.get(voter)?;
+            let Some(leader) = follows else { return Some(asked) };
+            let (asked_leader, its) = *told.get(&leader)?;
+            (its != Some(leader)).then_some(asked.min(asked_leader))
+        };
+        let mut asked: Vec<Moment> = voters.keys().filter_map(without).collect();
+        asked.sort_unstable_by(|a, b| b.cmp(a));
+        asked.get(enough - 1).copied()
+    }
+
+    /// Its clock ticks.
+    pub fn had_tick(&mut self, host: usize) {
+        let now = self.local(host);
+        let commands = self.hosts[host].had.machine.step(LeaseEvent::Tick, now);
+        self.lease_commands(host, commands);
+        self.ask_others(host, now);
+        if self.hosts[host].witness {
+            return;
+        }
+        let attested = self.no_majority_since(host);
+        let h = &mut self.hosts[host];
+        if let Some(asked_at) = attested {
+            h.had.countdown.step(Count::NoMajorityAnywhere { asked_at }, now);
+        }
+        let before = h.had.countdown.phase();
+        let actions = h.had.countdown.step(Count::Tick { guests: h.guests.len() }, now);
+        let after = h.had.countdown.phase();
+        if before == Phase::Guarding && after != Phase::Guarding && !h.guests.is_empty() {
+            self.note(What::SelfStop { host });
+        }
+        self.act(host, actions);
+    }
+
+    fn act(&mut self, host: usize, actions: Actions) {
+        if actions.pet {
+            self.pet(host);
+        }
+        if actions.stop_guests {
+            let guests: Vec<usize> = self.hosts[host].guests.keys().copied().collect();
+            for vm in guests {
+                self.kill(host, vm);
+            }
+        }
+    }
+
+    /// A guest is made known, before its processors run. `false`: not now.
+    pub fn register(&mut self, host: usize) -> bool {
+        let had = self.hosts[host].processes[1];
+        had.up && had.frozen_until <= self.now && self.hosts[host].had.countdown.may_run_guests()
+    }
+
+    fn ask_others(&mut self, host: usize, now: Moment) {
+        let had = &mut self.hosts[host].had;
+        let pause = std::time::Duration::from_micros(ASK);
+        if had.asked_at.is_some_and(|at| now.since(at) < pause) {
+            return;
+        }
+        had.asked_at = Some(now);
+        if self.etcd.voters.contains_key(&host) {
+            let follows = self.voter_says(host);
+            self.hosts[host].had.told.insert(host, (now, follows));
+        }
+        let run = self.hosts[host].processes[1].run;
+        for to in (0..self.hosts.len()).filter(|to| *to != host) {
+            if let Some(at) = self.net.arrives(self.now, host, to, &mut self.chance) {
+                self.queue.put(at, Event::HadAsk { to, from: host, sent: now, run });
+            }
+        }
+    }
+
+    /// What `had` finds when it asks the voter beside it; one that does not answer follows nobody.
+    fn voter_says(&self, host: usize) -> Option<usize> {
+        let etcd = self.hosts[host].processes[0];
+        let answers = etcd.up && etcd.frozen_until <= self.now;
+        self.etcd.follows(host).filter(|_| answers)
+    }
+
+    /// Another `had` asks or answers.
+    pub fn had_message(&mut self, event: Event) {
+        match event {
+            Event::HadAsk { to, from, sent, run } => {
+                let leader = self.voter_says(to);
+                if let Some(at) = self.net.arrives(self.now, to, from, &mut self.chance) {
+                    let told = Event::HadTold { to: from, from: to, sent, run, leader };
+                    self.queue.put(at, told);
+                }
+            }
+            Event::HadTold { to, from, sent, run, leader } => {
+                if self.hosts[to].processes[1].run != run {
+                    return;
+                }
+                let now = self.local(to);
+                let had = &mut self.hosts[to].had;
+                had.heard.insert(from, now);
+                had.told.insert(from, (sent, leader));
+            }
+            _ => {}
+        }
+    }
+}
