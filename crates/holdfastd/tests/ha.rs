@@ -115,6 +115,14 @@ async fn what_would_break_the_promise_is_refused_with_xenapis_code() {
     assert!(why.contains("MiB"), "{why}");
     // Nor may a host go that the promise needs.
     assert_eq!(h1.refused("host.disable", vec![reference(pool.hosts[1].uuid)]).await, [BREAKS]);
+    let view = pool.view().await;
+    let there = view.referrers("PBD", "SR", sr).find(|pbd| {
+        let host =
+            view.record("PBD", *pbd).and_then(|p| p.get_by_name("host")?.as_opaque()?.uuid());
+        host == Some(pool.hosts[1].uuid)
+    });
+    let there = vec![reference(there.expect("it is plugged there"))];
+    assert_eq!(h1.refused("PBD.unplug", there).await, [BREAKS]);
     // What fits beside it may run, protected or not.
     h1.ok("VM.start", start(small)).await;
     let more_failures = vec![reference(own), 2_i64.into()];

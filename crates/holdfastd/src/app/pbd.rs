@@ -125,13 +125,24 @@ async fn on_host(
     if owner != daemon.host() && !super::host::is_live(&view, owner) {
         return Err(Error::new("HOST_OFFLINE", [OpaqueRef::new(owner).to_string()]));
     }
+    let mut change = Change::new();
+    if kind == "pbd_unplug" {
+        // VMs whose disks are there could not be restarted on this host any more.
+        let sr = target(pbd, "SR").unwrap_or_default();
+        let what = || format!("repository {sr} is to be unplugged from host {owner}");
+        crate::ha::gate::may(daemon, &view, &mut change, what, |pool| {
+            for host in pool.hosts.iter_mut().filter(|h| h.host == owner) {
+                host.srs.retain(|known| *known != sr);
+            }
+        })?;
+    }
     let plan = Plan {
         kind,
         owner,
         label,
         busy: vec![],
         args: serde_json::json!(Args { pbd: pbd.uuid() }),
-        change: Change::new(),
+        change,
     };
     sagas::perform(daemon, call.caller(), call.task(), plan).await
 }

@@ -110,7 +110,11 @@ async fn liveness(daemon: &Arc<Daemon>, view: &View, seen: &mut Seen) {
             let never = !seen.leased.contains(&id);
             // Its own daemon answers, so only `had` is missing.
             let answers = id == daemon.host();
-            if (never || answers) && since.elapsed() < FIRST_LEASE { shown } else { answers }
+            // Nobody waits for the first lease of a boot that is proved to have ended.
+            let ended = fencing::registered_boot(view, id)
+                .is_some_and(|boot| fencing::is_fenced(view, id, &boot));
+            let wait = (never || answers) && !ended && since.elapsed() < FIRST_LEASE;
+            if wait { shown } else { answers }
         };
         let change = judged(daemon, view, host, metrics, live);
         if change.is_empty() {
