@@ -47,6 +47,14 @@ pub struct HostSection {
     /// Command that reboots it.
     #[serde(default = "default_reboot")]
     pub reboot: Vec<String>,
+    /// The watchdog device that `holdfast-had` pets while high availability is on; empty for none. Where it does not exist
+    /// a software watchdog serves.
+    #[serde(default = "default_watchdog")]
+    pub watchdog: PathBuf,
+}
+
+fn default_watchdog() -> PathBuf {
+    "/dev/watchdog".into()
 }
 
 fn default_power_off() -> Vec<String> {

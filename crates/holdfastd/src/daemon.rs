@@ -81,6 +81,8 @@ pub struct Daemon {
     pub peers: crate::reconcilers::peers::Peers,
     /// Since when leases of other hosts are gone.
     pub leases: crate::fencing::LeaseWatch,
+    /// Whether `had` was armed.
+    pub arming: crate::reconcilers::arming::Arming,
     /// The last action that HA refused here: when (seconds since the epoch), what, why.
     pub ha_refusal: std::sync::Mutex<Option<(i64, String, String)>>,
     /// What is missing for the proof of each lost host's end, as this host found while it coordinated.
@@ -131,6 +133,7 @@ impl Daemon {
             tasks: crate::tasks::InHand::default(),
             peers: crate::reconcilers::peers::Peers::default(),
             leases: crate::fencing::LeaseWatch::default(),
+            arming: crate::reconcilers::arming::Arming::default(),
             ha_refusal: std::sync::Mutex::default(),
             ha_seen: std::sync::Mutex::default(),
             emergency: crate::lineage::emergency::Watch::default(),

@@ -26,6 +26,7 @@ use crate::api::{Caller, errors};
 use crate::app::{map_text, text};
 use crate::edits::{self, Change};
 use crate::first_start::new_record;
+use crate::reconcilers::arming::{NOT_ARMED, WATCHDOG};
 use crate::records::{
     Fence, FenceProof, Forgotten, HostLease, LockHolder, Member, Placement, decode, encode,
 };
@@ -148,6 +149,8 @@ pub struct LeaseWatch {
     gone: Mutex<HashMap<Uuid, Instant>>,
     /// For how long a lease that is held had not been renewed, and when that was asked.
     unrenewed: Mutex<HashMap<Uuid, (Duration, Instant)>>,
+    /// Since when a majority answered without a gap, and when it did last.
+    steady: Mutex<Option<(Instant, Instant)>>,
 }
 
 /// What was asked about a lease counts for so long.
@@ -192,6 +195,31 @@ impl LeaseWatch {
         known.get(&host).filter(|(_, asked)| asked.elapsed() < ASKED_FOR).map(|(age, _)| *age)
     }
 
+    /// A majority was asked at `began` and has just answered, or not.
+    pub fn pulse(&self, answered: bool, began: Instant) {
+        let mut steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        *steady = match *steady {
+            _ if !answered => None,
+            Some((since, last)) if now.duration_since(last) <= STANDARD.commit_gap => {
+                Some((since, now))
+            }
+            Some(_) | None => Some((began, now)),
+        };
+    }
+
+    /// For how long a lease's end has counted as evidence that its host stopped (rule 3b of the timing budget): since it
+    /// ended, but not before the database has gone on for a whole time to live without a gap. `None`: it does not count.
+    pub fn counted(&self, host: Uuid) -> Option<Duration> {
+        let (since, last) = (*self.steady.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let now = Instant::now();
+        if now.duration_since(last) > STANDARD.commit_gap {
+            return None;
+        }
+        let from = self.gone_since(host)?.max(since + STANDARD.lease_ttl);
+        Some(now.saturating_duration_since(from))
+    }
+
     /// For tests: the lease was seen to end at that moment.
     pub fn note_gone(&self, host: Uuid, since: Instant) {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, since);
@@ -217,8 +245,14 @@ pub fn watchdog(view: &View, host: Uuid) -> Watchdog {
         .find(Table::HostAgent, &host.to_string())
         .and_then(|item| decode::<Member>(item.raw()?).ok());
     member
-        .and_then(|m| serde_json::from_value(m.unknown.get("watchdog")?.clone()).ok())
+        .and_then(|m| serde_json::from_value(m.unknown.get(WATCHDOG)?.clone()).ok())
         .unwrap_or(Watchdog::None)
+}
+
+/// Why a host that should be armed is not, as it told the pool.
+pub fn not_armed(view: &View, host: Uuid) -> Option<String> {
+    let member: Member = decode(view.find(Table::HostAgent, &host.to_string())?.raw()?).ok()?;
+    Some(member.unknown.get(NOT_ARMED)?.as_str()?.to_owned())
 }
 
 /// Judges a proof about that boot with what this host knows now.
@@ -235,7 +269,11 @@ pub fn judge(
     daemon.leases.look(view);
     let registered = registered_boot(view, host);
     let held = lease(view, host);
-    let gone = daemon.leases.gone_since(host).map(|since| since.elapsed()).unwrap_or_default();
+    let mut gone = daemon.leases.gone_since(host).map(|since| since.elapsed()).unwrap_or_default();
+    let counted = daemon.leases.counted(host);
+    if matches!(proof, Proof::LeaseAndWatchdog { .. }) {
+        gone = counted.unwrap_or_default();
+    }
     let peer = daemon.peers.all().get(&host).copied();
     let unrenewed = daemon.leases.unrenewed(host);
     let facts = Facts {
@@ -247,7 +285,7 @@ pub fn judge(
             .map_or(Lease::Gone { since: gone }, |l| Lease::Held { boot: &l.boot_id, unrenewed }),
         silent: peer.map(|p| p.heard.elapsed()),
         silent_from: STANDARD.suspect,
-        commits_continuous: false,
+        commits_continuous: counted.is_some(),
     };
     let label = label(view, host);
     fence::judge(proof, &facts, &label, &host.to_string(), &settings(view))

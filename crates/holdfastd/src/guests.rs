@@ -3,7 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use host::had::{AsyncClient, Guest, GuestProcess, HadError, LeaseConfig, Status, Stopped};
+use host::had::{
+    ArmConfig, AsyncClient, Guest, GuestProcess, HadError, LeaseConfig, Status, Stopped,
+};
 use uuid::Uuid;
 
 /// What the daemon asks of the process that knows every guest.
@@ -23,6 +25,14 @@ pub trait Registry: Send + Sync + fmt::Debug {
     async fn lease_configure(&self, config: &LeaseConfig) -> Result<(), HadError>;
     /// Gives the lease back, at an announced shutdown.
     async fn lease_release(&self) -> Result<(), HadError>;
+    /// Has guests stopped by themselves in time from now on. Fakes, which count down nothing, take no notice.
+    async fn arm(&self, _config: &ArmConfig) -> Result<(), HadError> {
+        Ok(())
+    }
+    /// Guests run on whatever happens.
+    async fn disarm(&self) -> Result<(), HadError> {
+        Ok(())
+    }
     /// When a process of this host started, in clock ticks since boot; `None` if there is none. Asked of `/proc`; fakes,
     /// whose processes are not in it, answer for themselves.
     fn start_ticks(&self, pid: i32) -> Option<u64> {
@@ -60,6 +70,12 @@ impl Registry for AsyncClient {
     }
     async fn lease_release(&self) -> Result<(), HadError> {
         Self::lease_release(self).await
+    }
+    async fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
+        Self::arm(self, config).await
+    }
+    async fn disarm(&self) -> Result<(), HadError> {
+        Self::disarm(self).await
     }
     fn processes(&self) -> Vec<(i32, Uuid)> {
         // A process namespace inside ours (a practice pool on this machine) has guests of its own.

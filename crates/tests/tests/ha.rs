@@ -191,3 +191,49 @@ fn guests_of_a_lost_host_run_again_elsewhere_by_themselves_and_only_after_its_en
         }
     });
 }
+
+/// A host without any power device loses its cables: its `had` stops the guest by itself, and only then, on the lease's end
+/// and the watchdog's bound, does it run elsewhere. Its disk never saw two writers. Scenario S02.
+#[test]
+fn a_host_that_is_cut_off_stops_its_guest_before_another_starts_it() {
+    let lab = PoolLab::up(3);
+    let pool = lab.said("h1", &["pool-list", "--minimal"]);
+    let own = format!("uuid={pool}");
+    let accepted = "other-config:holdfast:accept_software_watchdog=true";
+    lab.said("h1", &["pool-param-set", &own, accepted]);
+    let counter = counter_start(&lab, "h3", "counter", MAC);
+    protect(&lab, &counter, "restart", 0);
+    lab.said("h1", &["pool-ha-enable"]);
+    lab.said("h1", &["pool-param-set", &own, "ha-host-failures-to-tolerate=1"]);
+    until("all hosts to be armed", RETURN, || {
+        let status = lab.said("h1", &["pool-ha-status"]);
+        match status.matches("its software watchdog (reduced assurance)").count() {
+            3 => Ok(()),
+            _ => Err(status),
+        }
+    });
+    let (first, ..) = count(&lab, MAC).expect("the guest answers");
+    lab.run(&["fail", "h3", "cable"]);
+    until("the restart", RESTART, || {
+        let on = processes(&lab, &counter);
+        assert!(on.len() < 2, "it runs twice: {on:?}");
+        match place(&lab, "h1", &counter).as_str() {
+            at if at != "h3" && !at.is_empty() && on == [at] => Ok(()),
+            at => Err(format!("recorded on {at:?}, processes on {on:?}")),
+        }
+    });
+    until("the guest to count again", BOOT, || match count(&lab, MAC) {
+        Ok((boot, ..)) if boot != first => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let answer: serde_json::Value =
+        serde_json::from_str(lab.run(&["guest", MAC]).trim()).expect("JSON");
+    assert_eq!(answer["foreign"], 0, "its disk had another writer: {answer}");
+    let status = lab.said("h1", &["pool-ha-status"]);
+    assert!(status.contains("its watchdog has bitten since"), "{status}");
+    lab.run(&["heal", "h3", "cable"]);
+    until("h3 to be back", RETURN, || {
+        if live(&lab, "h1", "h3") { Ok(()) } else { Err("no".to_owned()) }
+    });
+    assert!(!processes(&lab, &counter).contains(&"h3"));
+}

@@ -174,6 +174,7 @@ fn describe(daemon: &Daemon, view: &View, host: &Record, signs: &Signs) -> serde
         "since": late.as_ref().map(|l| Timestamp(l.since).to_string()),
         "silent_s": late.as_ref().map(|l| now - l.since),
         "dead_after_s": limit,
+        "watchdog": fencing::watchdog(view, id),
         "dead_in_s": late.as_ref().filter(|l| !l.dead).map(|l| (l.since + limit - now).max(0)),
         "lease": match (&lease, id == daemon.host()) {
             (Some(_), _) => "held",

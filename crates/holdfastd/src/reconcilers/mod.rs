@@ -6,6 +6,7 @@
 //! | [`this_host`] | on every host | what this host tells the others, the database's endpoints, `had`'s lease, its etcd unit |
 //! | [`guests`] | on every host | the guests of this host |
 //! | [`vm_documents`] | on one host per SR | that VM definitions stand beside the disks |
+//! | [`arming`] | on every host | with HA on: that guests stop in time; whether the database never stood still |
 //! | [`coordinator`] | on every host | that one host coordinates |
 //! | [`peers`] | on every host | who is suspected (a hint, never a proof) |
 //! | [`fences`] | where the coordinator is | that nothing is left of a boot that was fenced |
@@ -18,6 +19,7 @@
 //!
 //! Each is a [`Worker`]: on a thread of its own, watched, started again when it stalls ([`crate::workers`]).
 
+pub mod arming;
 pub mod coordinator;
 pub mod default_sr;
 pub mod dumps;
@@ -56,6 +58,7 @@ pub const ALL: &[Worker] = &[
     normal("guests", |d| Box::pin(guests::run(d))),
     Worker { at_least_every: None, ..normal("documents", |d| Box::pin(vm_documents::run(d))) },
     normal("this-host", |d| Box::pin(this_host::run(d))),
+    normal("pulse", |d| Box::pin(arming::pulse(d))),
     normal("coordinator", |d| Box::pin(coordinator::run(d))),
     Worker { in_safe_mode: true, ..normal("peers", |d| Box::pin(peers::run(d))) },
     normal("members", |d| Box::pin(members::run(d))),

@@ -19,6 +19,7 @@ use crate::first_start::{SCHEMA, VERSION};
 use crate::founding::plan_key;
 use crate::identity::Home;
 use crate::pki;
+use crate::reconcilers::arming;
 use crate::records::{HostLease, Member, VoterPlan, decode, encode};
 use crate::{Daemon, View, leaving, returning, sagas, voter_unit};
 
@@ -141,6 +142,12 @@ async fn keeps_still(daemon: &Arc<Daemon>, view: &View, told: &mut Option<LeaseC
 async fn tell(daemon: &Arc<Daemon>, view: &View) {
     let config = daemon.config();
     let known = member(view, daemon.host());
+    let mut unknown = known.as_ref().map(|m| m.unknown.clone()).unwrap_or_default();
+    if known.as_ref().is_some_and(|m| m.boot_id != daemon.boot_id()) {
+        // What another boot was armed with says nothing of this one.
+        unknown.remove(arming::WATCHDOG);
+    }
+    arming::follow(daemon, view, &mut unknown).await;
     let wanted = Member {
         address: config.host.address.clone(),
         api_port: config.api.listen.port(),
@@ -149,7 +156,7 @@ async fn tell(daemon: &Arc<Daemon>, view: &View) {
         boot_id: daemon.boot_id().to_owned(),
         schema: SCHEMA,
         software: VERSION.to_owned(),
-        unknown: known.as_ref().map(|m| m.unknown.clone()).unwrap_or_default(),
+        unknown,
     };
     if known.as_ref() == Some(&wanted) {
         return;

@@ -418,6 +418,8 @@ fn host_status(daemon: &Daemon, view: &View, host: &Record) -> serde_json::Value
         "live": draw::lives(daemon, view, host.uuid()),
         "fenced": fencing::fence(view, host.uuid(), &boot).map(|f| f.proof.text()),
         "proved_by": by,
+        "watchdog": watchdog,
+        "not_armed": fencing::not_armed(view, host.uuid()),
         "missing": missing,
     })
 }
