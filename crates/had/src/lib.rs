@@ -19,8 +19,9 @@
 //! adopts what runs.
 //!
 //! Next: [`registry`] for the rules about guests, [`keeper`] for the lease, `host::had` for the protocol. [`guard`] stops
-//! guests in time while high availability is on, [`dog`] is what bites if it can't.
+//! guests in time while high availability is on, [`dog`] is what bites if it can't, [`beats`] hears the other hosts.
 
+pub mod beats;
 pub mod dog;
 pub mod etcd;
 pub mod guard;
@@ -139,8 +140,17 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     journal::info(format!("holdfast-had runs with {} guests", guests.len()));
     memory::tell_supervisor_ready();
-    let host =
-        server::Host { guests, guard, keeper, store, boot_id, memory_locked, warnings, started };
+    let host = server::Host {
+        guests,
+        guard,
+        beats: beats::Beats::default(),
+        keeper,
+        store,
+        boot_id,
+        memory_locked,
+        warnings,
+        started,
+    };
     server.serve(host)
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use host::had::{Code, Granted, Refusal, Request, Status, parse_request, reply_line};
 use liveness::Moment;
 
+use crate::beats::Beats;
 use crate::guard::Guard;
 use crate::keeper::Keeper;
 use crate::registry::Guests;
@@ -37,6 +38,8 @@ pub struct Host {
     pub guests: Arc<Guests>,
     /// The countdown.
     pub guard: Arc<Guard>,
+    /// The links with other hosts.
+    pub beats: Beats,
     /// The lease.
     pub keeper: Keeper,
     /// The files.
@@ -180,6 +183,7 @@ impl Host {
             }
             Request::LeaseRelease => self.keeper.release().map(|()| Granted::Done),
             Request::Arm(config) => self.guard.arm(&config).map(|()| Granted::Done),
+            Request::Beats(config) => self.beats.configure(config).map(|()| Granted::Done),
             Request::Disarm => self.guard.disarm().map(|()| Granted::Done),
         }
     }
@@ -199,6 +203,7 @@ impl Host {
             lease: self.keeper.status(),
             guests: self.guests.list(),
             guard: Some(self.guard.status()),
+            links: self.beats.status(),
         }
     }
 }

@@ -65,6 +65,57 @@ pub enum Request {
     Arm(ArmConfig),
     /// Guests run on whatever happens, and the watchdog is stopped.
     Disarm,
+    /// Exchange beats with other hosts from now on.
+    Beats(BeatsConfig),
+}
+
+/// Whom to exchange beats with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatsConfig {
+    /// This host.
+    pub host: Uuid,
+    /// Where to listen, UDP.
+    pub listen: std::net::SocketAddr,
+    /// The others.
+    pub peers: Vec<BeatsPeer>,
+    /// File with the secret that all hosts of the pool share; read once.
+    pub secret: PathBuf,
+}
+
+/// Another host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatsPeer {
+    /// Which.
+    pub host: Uuid,
+    /// Where it listens, UDP.
+    pub address: std::net::SocketAddr,
+}
+
+/// How a link with another host is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Each hears the other.
+    Both,
+    /// It is heard, and does not hear this host.
+    OneWay,
+    /// It was heard and is not any more: suspicion, never proof.
+    Silent,
+    /// Never heard; also a word of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A link with another host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The other host.
+    pub host: Uuid,
+    /// In one word.
+    pub state: LinkState,
+    /// For how long it has been silent, milliseconds.
+    #[serde(default)]
+    pub silent_ms: Option<u64>,
 }
 
 /// What `had` needs to stop guests in time (ha-anchors section 6).
@@ -289,6 +340,9 @@ pub struct Status {
     /// The countdown; `None` from a `had` that knows none.
     #[serde(default)]
     pub guard: Option<GuardStatus>,
+    /// The links with other hosts.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
 }
 
 /// How a guest stopped.
@@ -463,7 +517,8 @@ fn deadline_of(request: &Request, deadline: Duration) -> Duration {
         | Request::LeaseConfigure(_)
         | Request::LeaseRelease
         | Request::Arm(_)
-        | Request::Disarm => deadline,
+        | Request::Disarm
+        | Request::Beats(_) => deadline,
     }
 }
 
@@ -525,6 +580,11 @@ impl Client {
     /// See [`Request::Arm`].
     pub fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
         self.call::<Empty>(&Request::Arm(config.clone())).map(drop)
+    }
+
+    /// See [`Request::Beats`].
+    pub fn beats(&self, config: &BeatsConfig) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Beats(config.clone())).map(drop)
     }
 
     /// See [`Request::Disarm`].
