@@ -117,6 +117,16 @@ pub trait SrDriver: Send + Sync + std::fmt::Debug {
     async fn destroy(&self, sr: &SrSpec, limit: Duration) -> Result<()>;
     /// Makes the repository usable on this host (mounts, checks that it is the one named by uuid). PBD plug.
     async fn attach(&self, sr: &SrSpec, limit: Duration) -> Result<()>;
+    /// Uuids of the repositories at the place that a device-config names; nothing is changed there. Empty: the place is
+    /// there, and holds none that says whose it is.
+    async fn probe(
+        &self,
+        _device_config: &BTreeMap<String, String>,
+        _limit: Duration,
+    ) -> Result<Vec<Uuid>> {
+        let detail = "repositories of this type are not looked for; give the uuid to sr-introduce";
+        Err(DriverError::new(crate::Kind::Unsupported, self.kind(), detail))
+    }
     /// Takes it away from this host; refuses while a volume is open here.
     async fn detach(&self, sr: &SrSpec, limit: Duration) -> Result<()>;
     /// Space, bounded.

@@ -14,6 +14,7 @@ mod members;
 mod migrate;
 mod select;
 mod snapshot;
+mod sr_adopt;
 mod sr_repair;
 mod storage;
 mod truth;
@@ -39,6 +40,7 @@ const FUNCTIONS: &[&[(&str, Run)]] = &[
     members::COMMANDS,
     migrate::COMMANDS,
     snapshot::COMMANDS,
+    sr_adopt::COMMANDS,
     sr_repair::COMMANDS,
     storage::COMMANDS,
     truth::COMMANDS,

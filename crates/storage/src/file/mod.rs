@@ -223,6 +223,27 @@ impl SrDriver for FileDriver {
         self.run(sr, limit, |work| work.repository.check()).await
     }
 
+    async fn probe(
+        &self,
+        device_config: &BTreeMap<String, String>,
+        limit: Duration,
+    ) -> Result<Vec<Uuid>> {
+        let place = SrSpec {
+            sr: Uuid::nil(),
+            kind: self.kind().to_owned(),
+            device_config: device_config.clone(),
+            shared: false,
+        };
+        self.run(&place, limit, |work| {
+            let repository = &work.repository;
+            if !repository.root.is_dir() {
+                return Err(repository.error(Kind::NotFound, "no such directory"));
+            }
+            Ok(repository.identity()?.map(|identity| identity.uuid).into_iter().collect())
+        })
+        .await
+    }
+
     async fn detach(&self, sr: &SrSpec, limit: Duration) -> Result<()> {
         self.run(sr, limit, Work::detach).await
     }
