@@ -23,6 +23,7 @@ use uuid::Uuid;
 use xenapi::{Error, OpaqueRef, Record, Value};
 
 use super::host_fence::other;
+use super::vm::launch::STILL_BOOTING;
 use super::vm::{claim, spec, start};
 use super::{bool_param, find, number, object, ref_param, target, text, text_param, truth};
 use crate::api::{Authorized, Caller, errors};
@@ -40,6 +41,8 @@ const AT_ONCE: usize = 8;
 const LEASE_ENDS: Duration = STANDARD.lease_ttl.saturating_mul(2).saturating_add(STANDARD.grace);
 /// Pause between looks at the clean-up, or at that lease.
 const LOOK: Duration = Duration::from_millis(100);
+/// Longest wait for a host that has booted to tell the pool so.
+const TELLS: Duration = Duration::from_secs(20);
 /// Longest `start_delay` that is waited for.
 const DELAY_MAX: i64 = 3600;
 
@@ -383,7 +386,7 @@ async fn start_all(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 }
 
 async fn start_one(daemon: &Arc<Daemon>, vm: Uuid) -> Started {
-    let result = async {
+    let once = async || {
         let view = daemon.view().await;
         let record = find(&view, "VM", OpaqueRef::new(vm))?;
         // A former try of this step, or somebody else, has started it.
@@ -394,7 +397,17 @@ async fn start_one(daemon: &Arc<Daemon>, vm: Uuid) -> Started {
         let saga = start::begin(daemon, &Caller::of_this_host(daemon), None, order).await?;
         sagas::wait(daemon, saga, START_LIMIT).await.map(drop)
     };
-    let outcome: Result<(), Error> = result.await;
+    let since = Instant::now();
+    let outcome: Result<(), Error> = loop {
+        match once().await {
+            // After a power cut hosts come back one by one: one that has just booted has not told everybody yet.
+            Err(error) if error.is(STILL_BOOTING) && since.elapsed() < TELLS => {
+                tokio::time::sleep(LOOK).await;
+                daemon.catch_up().await;
+            }
+            outcome => break outcome,
+        }
+    };
     daemon.catch_up().await;
     let view = daemon.view().await;
     let record = view.record("VM", vm);

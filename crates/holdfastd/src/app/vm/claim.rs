@@ -99,6 +99,8 @@ pub(crate) fn take(
     };
     change.guard(unchanged(view, placement_key(claim.vm)));
     change.guard(not_fenced(claim));
+    // The boot was taken from this record; a host that has told of another one since would refuse the run.
+    change.guard(unchanged(view, Key::new(Table::HostAgent, claim.host.to_string())));
     change.put(placement_key(claim.vm), encode(&record));
     reserve(view, change, claim);
     take_disks(view, change, claim, generation, disks)?;

@@ -152,6 +152,9 @@ pub(crate) async fn register(
         .map_err(|e| StepError::failed(format!("holdfast-had did not take VM {}: {e}", seen.vm)))
 }
 
+/// Code of a start that was decided for a former boot of the host: trying again helps.
+pub(crate) const STILL_BOOTING: &str = "HOST_STILL_BOOTING";
+
 /// Reads the placement again, from a majority: only if it still names this host and this generation may CPUs run.
 pub(crate) async fn placement_still_ours(
     daemon: &Arc<Daemon>,
@@ -183,6 +186,12 @@ pub(crate) async fn placement_still_ours(
             ))),
             Err(e) => Err(StepError::transient(format!("this host's fence can't be read: {e}"))),
         }
+    } else if placement
+        .as_ref()
+        .is_some_and(|p| p.generation == generation && p.host == Some(daemon.host()))
+    {
+        // Whoever placed it here did not know yet that this host has booted since.
+        Err(crate::sagas::failed(&xenapi::Error::new(STILL_BOOTING, Vec::<String>::new())))
     } else {
         Err(StepError::failed(format!(
             "VM {vm} was placed elsewhere meanwhile ({placement:?}); it is not started here"
