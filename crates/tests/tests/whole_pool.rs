@@ -395,7 +395,8 @@ fn one_command_restarts_twenty_vms_in_order_and_reports_the_two_that_fail() {
     let broken = [&made[3], &made[13]];
     for (_, vm) in broken {
         let uuid = format!("uuid={vm}");
-        let limits = ["static-min=64MiB", "dynamic-min=8TiB", "dynamic-max=8TiB", "static-max=8TiB"];
+        let limits =
+            ["static-min=64MiB", "dynamic-min=8TiB", "dynamic-max=8TiB", "static-max=8TiB"];
         lab.said("h1", &[&["vm-memory-limits-set", &uuid][..], &limits].concat());
     }
     for host in ["h1", "h2"] {
@@ -418,9 +419,8 @@ fn one_command_restarts_twenty_vms_in_order_and_reports_the_two_that_fail() {
     };
     let done = start();
     assert_eq!(done.status.code(), Some(6), "some failed: {}", all(&done));
-    let lines = |word: &str| -> Vec<&str> {
-        done.stdout.lines().filter(|l| l.starts_with(word)).collect()
-    };
+    let lines =
+        |word: &str| -> Vec<&str> { done.stdout.lines().filter(|l| l.starts_with(word)).collect() };
     assert_eq!(lines("started").len(), MANY - broken.len(), "{}", all(&done));
     let failed = lines("failed");
     assert_eq!(failed.len(), broken.len(), "{}", all(&done));
@@ -430,7 +430,9 @@ fn one_command_restarts_twenty_vms_in_order_and_reports_the_two_that_fail() {
         assert!(line.contains("MiB") && line.contains("h1"), "the reason is missing: {line}");
     }
     // In order: nobody of a later order had begun before the earlier ones ran.
-    let state = |vm: &str| lab.said("h1", &["vm-param-get", &format!("uuid={vm}"), "param-name=power-state"]);
+    let state = |vm: &str| {
+        lab.said("h1", &["vm-param-get", &format!("uuid={vm}"), "param-name=power-state"])
+    };
     let started_at = |vm: &str| {
         lab.said("h1", &["vm-param-get", &format!("uuid={vm}"), "param-name=start-time"])
     };
@@ -443,7 +445,8 @@ fn one_command_restarts_twenty_vms_in_order_and_reports_the_two_that_fail() {
         }
     }
     for pair in times.windows(2) {
-        let (last, first) = (pair[0].iter().max().expect("some"), pair[1].iter().min().expect("some"));
+        let (last, first) =
+            (pair[0].iter().max().expect("some"), pair[1].iter().min().expect("some"));
         assert!(last <= first, "{last} after {first}");
     }
 
@@ -455,7 +458,11 @@ fn one_command_restarts_twenty_vms_in_order_and_reports_the_two_that_fail() {
 
 /// The bytes of every file of a host's local repository but Holdfast's own notes, by name.
 fn images(lab: &PoolLab, host: &str) -> String {
-    shell(lab, host, "cd /srv/local && find . -path ./.holdfast -prune -o -type f -exec sha256sum {} + | sort")
+    shell(
+        lab,
+        host,
+        "cd /srv/local && find . -path ./.holdfast -prune -o -type f -exec sha256sum {} + | sort",
+    )
 }
 
 /// A host is installed anew and its data disk is kept: one command adopts the repository that is on it, in the host's own
@@ -528,7 +535,8 @@ fn a_reinstalled_host_adopts_the_repository_on_the_disks_that_were_kept() {
     let address = lab.said("h1", &["host-list", "name-label=h1", "params=address", "--minimal"]);
     let status = lab.status();
     let password = status["password"].as_str().expect("a lab has a password");
-    let (master, password) = (format!("master-address={address}"), format!("master-password={password}"));
+    let (master, password) =
+        (format!("master-address={address}"), format!("master-password={password}"));
     lab.said("h3", &["pool-join", &master, "master-username=root", &password]);
     pool_is(&lab, "h3", &pool);
     let host = format!("host-uuid={new}");
@@ -536,7 +544,11 @@ fn a_reinstalled_host_adopts_the_repository_on_the_disks_that_were_kept() {
         let done = lab.xe("h1", &["sr-adopt", at, &host]);
         if done.status.success() { Ok(done) } else { Err(all(&done)) }
     });
-    assert!(done.stdout.contains("known    the pool has its record, 'local h3'"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("known    the pool has its record, 'local h3'"),
+        "{}",
+        done.stdout
+    );
     assert!(done.stdout.contains(&format!("'kept' ({vm}), halted")), "{}", done.stdout);
     assert_eq!(images(&lab, "h3"), before);
     lab.said("h1", &["vm-start", &own]);

@@ -104,11 +104,7 @@ fn introduced(ctx: &mut Context<'_, '_>, place: &Place) -> Result<Option<String>
 }
 
 /// Whether the host has it plugged: afterwards, or in a dry run already.
-fn attached(
-    ctx: &mut Context<'_, '_>,
-    place: &Place,
-    sr: Option<&str>,
-) -> Result<bool, Failure> {
+fn attached(ctx: &mut Context<'_, '_>, place: &Place, sr: Option<&str>) -> Result<bool, Failure> {
     let mut own = None;
     if let Some(sr) = sr {
         for pbd in texts(&ctx.call("SR.get_PBDs", vec![s(sr)])?) {

@@ -41,7 +41,10 @@ fn print_uuid(ctx: &mut Context<'_, '_>, class: &str, reference: &str) -> Result
 }
 
 /// The host `host-uuid` names; else, for what is shared or in a pool of one, the coordinator.
-pub(super) fn host_or_coordinator(ctx: &mut Context<'_, '_>, shared: bool) -> Result<String, Failure> {
+pub(super) fn host_or_coordinator(
+    ctx: &mut Context<'_, '_>,
+    shared: bool,
+) -> Result<String, Failure> {
     if let Some(host) = ctx.object_if_given("host", "host-uuid")? {
         return Ok(host);
     }

@@ -103,7 +103,15 @@ pub(super) static COMMANDS: &[XeCommand] = &[
     },
     XeCommand {
         name: "sr-adopt",
-        optional: &["device-config:", "dry-run", "host-uuid", "name-label", "shared", "type", "uuid"],
+        optional: &[
+            "device-config:",
+            "dry-run",
+            "host-uuid",
+            "name-label",
+            "shared",
+            "type",
+            "uuid",
+        ],
         flags: &["--dry-run"],
         doc: "Takes a repository that is at a place into the pool, with its disks and VMs; nothing at the place is changed. \
               Run again it goes on where it stopped.",
