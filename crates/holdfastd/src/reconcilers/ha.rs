@@ -454,7 +454,7 @@ async fn turn(daemon: &Arc<Daemon>, view: &View, progress: &Progress, tier: Opti
 /// Starts one VM, unless that is in hand already.
 fn begin(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>, start: &Start) {
     // Its records are put right first: a matter of milliseconds.
-    if !view.record("VM", start.vm).is_some_and(|vm| text(vm, "power_state") == "Halted") {
+    if view.record("VM", start.vm).is_none_or(|vm| text(vm, "power_state") != "Halted") {
         return;
     }
     if !lock(&hand.starting).insert(start.vm) {
