@@ -315,6 +315,7 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
         "host.holdfast_emergency",
         "host.holdfast_get_liveness",
         "host.holdfast_get_standing",
+        "pool.holdfast_ha_status",
         "pool.holdfast_lineage",
         "pool.holdfast_readiness",
         "pool.holdfast_restore_report",
