@@ -318,7 +318,7 @@ fn pool_ha_status(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
                 ctx.out.raw(&format!("host {}: {live}", name(host)));
                 match (text(host, "fenced"), text(host, "missing")) {
                     ("", "") => {
-                        ctx.out.raw(&format!("  its end is proved by {}", text(host, "proved_by")))
+                        ctx.out.raw(&format!("  its end is proved by {}", text(host, "proved_by")));
                     }
                     ("", missing) => ctx.out.raw(&format!("  not proved: {missing}")),
                     (proof, _) => ctx.out.raw(&format!("  fenced: {proof}")),
