@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host::had::{Code, Granted, Refusal, Request, Status, parse_request, reply_line};
+use host::had::{Code, Granted, GuardState, Refusal, Request, Status, parse_request, reply_line};
 use liveness::Moment;
 
 use crate::beats::Beats;
@@ -181,11 +181,19 @@ impl Host {
             Request::LeaseConfigure(config) => {
                 self.keeper.configure(config).map(|()| Granted::Done)
             }
-            Request::LeaseRelease => self.keeper.release().map(|()| Granted::Done),
+            Request::LeaseRelease => self.release(),
             Request::Arm(config) => self.guard.arm(&config).map(|()| Granted::Done),
             Request::Beats(config) => self.beats.configure(config).map(|()| Granted::Done),
             Request::Disarm => self.guard.disarm().map(|()| Granted::Done),
         }
+    }
+
+    /// Gives the lease back. A host that runs no guest is not reset while it shuts down.
+    fn release(&self) -> Result<Granted, Refusal> {
+        if self.guests.alive() == 0 && self.guard.status().state != GuardState::Disarmed {
+            self.guard.disarm()?;
+        }
+        self.keeper.release().map(|()| Granted::Done)
     }
 
     fn status(&self) -> Status {

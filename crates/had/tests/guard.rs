@@ -128,6 +128,18 @@ fn disarmed_guests_run_on_whatever_happens() {
 }
 
 #[test]
+fn a_lease_given_back_lets_the_watchdog_go_only_when_no_guest_is_left() {
+    let etcd = Etcd::start();
+    let (had, mut guest) = armed(&etcd);
+    let state = |had: &Had| had.status().guard.map(|g| g.state);
+    had.client().lease_release().expect("released");
+    assert_eq!(state(&had), Some(GuardState::Guarding));
+    guest.0.kill();
+    had.client().lease_release().expect("released already");
+    assert_eq!(state(&had), Some(GuardState::Disarmed));
+}
+
+#[test]
 fn arming_is_refused_without_a_lease_and_with_a_device_that_is_none() {
     let had = Had::start();
     let refused = had.client().arm(&config()).expect_err("no lease");
