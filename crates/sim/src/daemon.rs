@@ -53,6 +53,7 @@ pub struct Daemon {
     renewing: bool,
     /// Since when leases are seen gone.
     pub gone: BTreeMap<usize, Moment>,
+    boots: BTreeMap<usize, u64>,
     /// Silent hosts that were told of.
     pub suspected: BTreeSet<usize>,
     /// Fences and placements that are being committed.
@@ -182,6 +183,11 @@ impl World {
     fn look_at_leases(&mut self, host: usize, now: Moment) {
         for other in 0..self.hosts.len() {
             let daemon = &mut self.hosts[host].daemon;
+            // What a former boot's lease left is no evidence against a boot that has yet to take its own.
+            let boot = daemon.replica.number(Key::Agent(other)).unwrap_or(0);
+            if daemon.boots.insert(other, boot).is_some_and(|before| before != boot) {
+                daemon.gone.remove(&other);
+            }
             if daemon.replica.keys.contains_key(&Key::HostLease(other)) {
                 daemon.gone.remove(&other);
             } else {
