@@ -179,3 +179,64 @@ fn a_coordinator_returns_as_a_member_from_every_kind_of_loss_without_a_command()
     let conflict = ["message-list", "name=HOLDFAST_DIVERGENT_EDITS", "--minimal"];
     assert_eq!(lab.said("h1", &conflict), "");
 }
+
+/// Returns that are tried.
+const MANY: u32 = 100;
+
+/// The coordinator goes, by a clean shutdown and by a crash in turn, and returns as a member of whoever coordinates by
+/// then: a hundred times, with no conflict, no command, and every write still there.
+///
+#[test]
+#[ignore = "half an hour: cargo nextest run --profile returns --run-ignored only -E 'test(a_hundred_times)'"]
+fn a_former_coordinator_returns_as_a_member_a_hundred_times() {
+    let lab = PoolLab::up(3);
+    let pool = format!("uuid={}", lab.said("h1", &["pool-list", "--minimal"]));
+    let mark = Mark { lab: &lab, pool };
+    let lineage = lineage(&lab, "h1");
+    let way = |name: &str| WAYS.iter().find(|way| way.name == name).expect("a way");
+    let ways = ["shutdown", "power", "shutdown", "crash"].map(way);
+    for (round, way) in (1..=MANY).zip(ways.iter().cycle()) {
+        let what = format!("{}, round {round}", way.name);
+        let gone = until("a coordinator", TAKEOVER, || coordinator(&lab, "h1"));
+        let others: Vec<&str> = HOSTS.into_iter().filter(|host| **host != gone).collect();
+        told(&lab, way.go, &gone);
+        for host in &others {
+            until(&format!("{host} to name another coordinator ({what})"), TAKEOVER, || {
+                let leads = coordinator(&lab, host)?;
+                if leads == gone { Err(leads) } else { Ok(()) }
+            });
+        }
+        let value = format!("round-{round}");
+        until(&format!("a write ({what})"), TAKEOVER, || mark.write(others[0], &value));
+        if !way.reconnects {
+            until(&format!("{gone} to be off ({what})"), RETURN, || {
+                let status = lab.status();
+                let hosts = status["hosts"].as_array().expect("a lab has hosts");
+                let state = hosts.iter().find(|h| h["name"] == *gone).map(|h| &h["state"]);
+                if state.is_some_and(|s| s == "off") { Ok(()) } else { Err(format!("{state:?}")) }
+            });
+        }
+        told(&lab, way.back, &gone);
+        if !way.reconnects {
+            // The button is pressed again if the machine was still on its way off when it was pressed.
+            until(&format!("{gone} to be on ({what})"), RETURN, || {
+                let status = lab.status();
+                let hosts = status["hosts"].as_array().expect("a lab has hosts");
+                let state = hosts.iter().find(|h| h["name"] == *gone).map(|h| &h["state"]);
+                if state.is_some_and(|s| s == "off") {
+                    told(&lab, way.back, &gone);
+                    return Err(format!("{state:?}"));
+                }
+                Ok(())
+            });
+        }
+        mark.whole(&value);
+        assert_ne!(coordinator(&lab, others[0]).as_deref(), Ok(&*gone), "{what}: it is a member");
+        for host in HOSTS {
+            assert_eq!(self::lineage(&lab, host), lineage, "{what}: a conflict, as {host} knows");
+        }
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{what}: {gone} is back\n").as_bytes());
+    }
+    let conflict = ["message-list", "name=HOLDFAST_DIVERGENT_EDITS", "--minimal"];
+    assert_eq!(lab.said("h1", &conflict), "");
+}
