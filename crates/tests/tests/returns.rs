@@ -235,7 +235,10 @@ fn a_former_coordinator_returns_as_a_member_a_hundred_times() {
         for host in HOSTS {
             assert_eq!(self::lineage(&lab, host), lineage, "{what}: a conflict, as {host} knows");
         }
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{what}: {gone} is back\n").as_bytes());
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("{what}: {gone} is back\n").as_bytes(),
+        );
     }
     let conflict = ["message-list", "name=HOLDFAST_DIVERGENT_EDITS", "--minimal"];
     assert_eq!(lab.said("h1", &conflict), "");
