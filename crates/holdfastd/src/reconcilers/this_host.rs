@@ -78,10 +78,7 @@ pub async fn run(daemon: Arc<Daemon>) {
                     greeted = greet(&daemon, &view).await;
                 }
                 plug(&daemon, &view, &mut plugged).await;
-                if let Backend::Etcd(etcd) = daemon.backend() {
-                    endpoints(&daemon, &etcd, &view).await;
-                    unit(&daemon, &view);
-                }
+                place(&daemon).await;
             }
         }
         if daemon.backend().etcd().is_some() {
@@ -130,10 +127,7 @@ async fn keeps_still(daemon: &Arc<Daemon>, view: &View, told: &mut Option<LeaseC
                 by = forgotten.by,
                 "this host was forgotten by its pool and keeps still: xe host-rejoin, or xe host-leave"
             );
-            if let Backend::Etcd(etcd) = daemon.backend() {
-                endpoints(daemon, &etcd, view).await;
-                unit(daemon, view);
-            }
+            place(daemon).await;
         }
     }
     true
@@ -240,6 +234,26 @@ fn preference(host: Uuid, own: &str, url: &str) -> (bool, [u8; 32]) {
     use sha2::{Digest as _, Sha256};
     let both = Sha256::new().chain_update(host.as_bytes()).chain_update(url);
     (url != own, both.finalize().into())
+}
+
+/// Follows the voters, unless this host's membership is being changed: a recovery writes the same files, and what was read
+/// before it says nothing about the lineage that it begins.
+async fn place(daemon: &Arc<Daemon>) {
+    if daemon.backend().etcd().is_none() {
+        return;
+    }
+    let Ok(_one_at_a_time) = daemon.membership.try_lock() else { return };
+    let Backend::Etcd(etcd) = daemon.backend() else { return };
+    let view = daemon.store().view();
+    let of = match daemon.identity().home {
+        Home::Etcd { cluster_id, .. } => cluster_id,
+        Home::Embedded | Home::Joining => None,
+    };
+    let is_own = of.is_none() || view.identity().map(|i| i.cluster_id) == of;
+    if is_own && !daemon.is_without_quorum() {
+        endpoints(daemon, &etcd, &view).await;
+        unit(daemon, &view);
+    }
 }
 
 /// Follows the voters: the clients, `host.json`.
