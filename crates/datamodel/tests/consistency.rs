@@ -304,6 +304,7 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
     let by_administrators = ["pool.holdfast_emergency_transition", "pool.holdfast_join"];
     // What an operator may do in several steps, in one.
     let by_operators = [
+        "SR.holdfast_adopt",
         "SR.holdfast_repair",
         "host.holdfast_enter_maintenance",
         "host.holdfast_leave_maintenance",

@@ -47,6 +47,7 @@ pub mod records;
 pub mod restoring;
 pub mod returning;
 pub mod sagas;
+pub mod salvage;
 pub mod start;
 pub mod starts;
 pub mod streams;

@@ -36,6 +36,7 @@ pub mod recovery;
 pub mod refusal;
 pub mod residents;
 pub mod restore;
+pub mod sr_adoption;
 pub mod sr_repair;
 pub mod vm_ops;
 

@@ -12,6 +12,7 @@ mod host_pool;
 mod install;
 mod members;
 mod migrate;
+mod salvage;
 mod select;
 mod snapshot;
 mod sr_adopt;
@@ -40,6 +41,7 @@ const FUNCTIONS: &[&[(&str, Run)]] = &[
     members::COMMANDS,
     migrate::COMMANDS,
     snapshot::COMMANDS,
+    salvage::COMMANDS,
     sr_adopt::COMMANDS,
     sr_repair::COMMANDS,
     storage::COMMANDS,

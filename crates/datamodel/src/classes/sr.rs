@@ -207,6 +207,23 @@ static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_adopt",
+        params: &[
+            Param::new("host", Type::Ref("host")),
+            Param::new("device_config", Type::STRING_MAP),
+            Param::new("name_label", Type::String),
+            Param::new("sr_uuid", Type::String),
+            Param::new("dry_run", Type::Bool),
+        ],
+        result: Type::String,
+        role: Role::PoolOperator,
+        is_async: true,
+        secret: true,
+        state: Lifecycle::Internal,
+        doc: "Copies the disks of a XenServer repository from a disk (device), which is only read, into a new file repository (location) of the same uuid; with dry_run says what it would (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "holdfast_repair",
         params: &[
             Param::new("sr", Type::Ref("SR")),

@@ -18,12 +18,16 @@ pub mod pbd;
 pub mod pool;
 pub mod session;
 pub mod sr;
+mod sr_adopt;
+mod sr_probe;
 mod sr_repair;
 pub mod task;
 pub mod vbd;
 pub mod vdi;
 pub mod vif;
 pub mod vm;
+
+pub use sr_probe::Probed;
 
 use std::sync::Arc;
 
@@ -73,6 +77,8 @@ pub fn sagas() -> Vec<Def> {
         host_power::sagas(),
         pbd::sagas(),
         sr::sagas(),
+        sr_adopt::sagas(),
+        sr_probe::sagas(),
         sr_repair::sagas(),
         vdi::sagas(),
         vm::sagas(),

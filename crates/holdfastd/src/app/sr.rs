@@ -33,7 +33,6 @@ pub(super) async fn call(
     match message {
         "create" => create(daemon, call).await,
         "introduce" => introduce(daemon, call).await,
-        "probe" => probe(daemon, call).await,
         "get_supported_types" => {
             let view = daemon.view().await;
             Ok(Value::Set(view.records("SM").map(|sm| text(sm, "type").into()).collect()))
@@ -43,6 +42,8 @@ pub(super) async fn call(
             let sr = find(&view, "SR", ref_param(call, 0))?.clone();
             on_sr(daemon, call, &view, &sr, "sr_scan", "SR.scan", "scan").await
         }
+        "holdfast_adopt" => super::sr_adopt::adopt(daemon, call).await,
+        "probe" | "probe_ext" => super::sr_probe::probe(daemon, message, call).await,
         "holdfast_repair" => super::sr_repair::repair(daemon, call).await,
         "destroy" => destroy(daemon, call).await,
         "forget" => forget(daemon, call).await,
@@ -70,7 +71,6 @@ pub(super) fn sagas() -> Vec<Def> {
             .step("create", action!(create_storage), action!(destroy_storage))
             .step("attach", action!(attach_storage), action!(detach_storage))
             .last("publish", action!(publish_created)),
-        Def::new("sr_probe").last("probe", action!(look_at_place)),
         Def::new("sr_scan").last("scan", action!(scan)),
         Def::new("sr_destroy")
             .check("destroy", action!(destroy_data))
@@ -293,46 +293,7 @@ async fn introduce(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Err
     super::create_record(daemon, record).await
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct ProbeArgs {
-    kind: String,
-    device_config: std::collections::BTreeMap<String, String>,
-}
-
-/// `SR.probe(host, device_config, type, sm_config)`: which repositories are at a place, in XenServer's XML.
-async fn probe(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
-    let view = daemon.view().await;
-    let host = find(&view, "host", ref_param(call, 0))?.uuid();
-    if host != daemon.host() && !super::host::is_live(&view, host) {
-        return Err(Error::new("HOST_OFFLINE", [OpaqueRef::new(host).to_string()]));
-    }
-    let kind = text_param(call, 2).to_owned();
-    daemon.driver(&kind)?;
-    let args = ProbeArgs { kind, device_config: text_map(call, 1) };
-    let plan = Plan {
-        kind: "sr_probe",
-        owner: host,
-        label: "SR.probe",
-        busy: vec![],
-        args: serde_json::json!(args),
-        change: Change::new(),
-    };
-    sagas::perform(daemon, call.caller(), call.task(), plan).await
-}
-
-async fn look_at_place(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
-    let args: ProbeArgs = sagas::args(state)?;
-    let driver = daemon.driver(&args.kind).map_err(|e| sagas::failed(&e))?;
-    let found = driver.probe(&args.device_config, STORAGE_QUICK).await;
-    let found = found.map_err(|e| storage_failed(&e))?;
-    let one = |sr: &Uuid| format!("\t<SR>\n\t\t<UUID>\n\t\t\t{sr}\n\t\t</UUID>\n\t</SR>\n");
-    let list: String = found.iter().map(one).collect();
-    let xml = format!("<?xml version=\"1.0\" ?>\n<SRlist>\n{list}</SRlist>\n");
-    state.put(RESULT, Output::Text(xml))?;
-    Ok(Flow::Next)
-}
-
-async fn scan(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
+pub(super) async fn scan(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: SrArgs = sagas::args(state)?;
     crate::reconcilers::vm_documents::register_found(daemon, args.sr).await;
     let change = scanned(daemon, args.sr).await?;

@@ -78,6 +78,8 @@ pub enum Output {
     Refs(Vec<Uuid>),
     /// Text.
     Text(String),
+    /// Storage that a probe found.
+    Probed(Vec<crate::app::Probed>),
 }
 
 /// Key of the output that is the call's result.
@@ -91,6 +93,9 @@ impl Output {
                 Value::Set(uuids.into_iter().map(|u| Value::Ref(OpaqueRef::new(u))).collect())
             }
             Self::Text(text) => text.into(),
+            Self::Probed(found) => {
+                Value::Set(found.into_iter().map(crate::app::Probed::value).collect())
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //! probe ─> introduce (unless known) ─> attachment of the host (unless there) ─> plug (unless plugged) ─> scan ─> disks, VMs
 //! ```
 //! Every step looks first whether it is done, so a command that was interrupted is run again and goes on. Nothing is ever
-//! formatted: a place without a repository's own mark is refused.
+//! formatted: a place without a repository's own mark is refused. A disk with a XenServer repository is another matter
+//! ([`super::salvage`]).
 
 use super::Run;
 use super::storage::{device_config, host_or_coordinator};
@@ -26,6 +27,9 @@ struct Place {
 }
 
 fn adopt(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
+    if ctx.text("device").is_some() {
+        return super::salvage::adopt(ctx);
+    }
     let config = device_config(ctx)?;
     let ty = ctx.text_or("type", "file");
     let host = host_or_coordinator(ctx, false)?;

@@ -219,6 +219,20 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_create_from_disk",
+        params: &[
+            Param::new("vdi", Type::Ref("VDI")),
+            Param::new("name_label", Type::String),
+            Param::new("dry_run", Type::Bool),
+        ],
+        result: Type::String,
+        role: Role::VmAdmin,
+        is_async: true,
+        state: Lifecycle::Internal,
+        doc: "Makes a halted VM that boots from a disk, as the disk itself tells (firmware, name); says what was found (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "holdfast_start_in_order",
         params: &[Param::new("vms", Type::Set(&Type::Ref("VM")))],
         result: Type::String,

@@ -104,9 +104,12 @@ pub(super) static COMMANDS: &[XeCommand] = &[
     XeCommand {
         name: "sr-adopt",
         optional: &[
+            "confirm",
+            "device",
             "device-config:",
             "dry-run",
             "host-uuid",
+            "location",
             "name-label",
             "shared",
             "type",
@@ -114,7 +117,8 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ],
         flags: &["--dry-run"],
         doc: "Takes a repository that is at a place into the pool, with its disks and VMs; nothing at the place is changed. \
-              Run again it goes on where it stopped.",
+              Run again it goes on where it stopped. With device (a disk, partition or image with a XenServer repository, only \
+              read) its disks are copied into a new repository at location.",
         ..XeCommand::BASE
     },
     XeCommand {
@@ -123,6 +127,14 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         optional: &["device-config:", "dry-run", "host-uuid"],
         flags: &["--dry-run"],
         doc: "Makes the missing attachments of a repository on each host, plugs them, and says which failed and why.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "vm-create-from-disk",
+        required: &["vdi-uuid"],
+        optional: &["dry-run", "new-name-label"],
+        flags: &["--dry-run"],
+        doc: "Makes a halted VM that boots from an existing disk; no other disk and no installer take part.",
         ..XeCommand::BASE
     },
     XeCommand {

@@ -4,6 +4,7 @@ pub(crate) mod claim;
 mod copy;
 pub(crate) mod create;
 pub(crate) mod duplicate;
+mod from_disk;
 mod image;
 pub(crate) mod launch;
 mod memory;
@@ -49,6 +50,7 @@ pub(super) async fn call(
         "holdfast_get_state" => {
             return super::host_liveness::of_vm(daemon, super::ref_param(call, 0)).await;
         }
+        "holdfast_create_from_disk" => return from_disk::create(daemon, call).await,
         "clone" | "copy" => return copy::call(daemon, message, call).await,
         "provision" => return provision::call(daemon, call).await,
         "pool_migrate" => return migrate::pool_migrate(daemon, call).await,
@@ -89,6 +91,7 @@ pub(super) fn sagas() -> Vec<Def> {
         start::saga(),
         copy::saga(),
         create::saga(),
+        from_disk::saga(),
         image::saga(),
         memory::saga(),
         provision::saga(),

@@ -357,6 +357,60 @@ impl Params for GetSupportedTypes {
     }
 }
 
+/// `SR.holdfast_adopt`: Copies the disks of a XenServer repository from a disk (device), which is only read, into a new file repository (location) of the same uuid; with dry_run says what it would (JSON).
+#[derive(Clone, PartialEq)]
+pub struct HoldfastAdopt {
+    /// host ref.
+    pub host: crate::Ref<crate::tag::Host>,
+    /// (string -> string) map.
+    pub device_config: std::collections::BTreeMap<crate::Text, crate::Text>,
+    /// string.
+    pub name_label: crate::Text,
+    /// string.
+    pub sr_uuid: crate::Text,
+    /// bool.
+    pub dry_run: bool,
+}
+
+impl Params for HoldfastAdopt {
+    const METHOD: &'static str = "SR.holdfast_adopt";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::sr::CLASS, "holdfast_adopt")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self {
+            host: take(&mut given, "host")?,
+            device_config: take(&mut given, "device_config")?,
+            name_label: take(&mut given, "name_label")?,
+            sr_uuid: take(&mut given, "sr_uuid")?,
+            dry_run: take(&mut given, "dry_run")?,
+        })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![
+            crate::IntoValue::into_value(self.host),
+            crate::IntoValue::into_value(self.device_config),
+            crate::IntoValue::into_value(self.name_label),
+            crate::IntoValue::into_value(self.sr_uuid),
+            crate::IntoValue::into_value(self.dry_run),
+        ]
+    }
+}
+
+// Holds secrets: shown by name only.
+impl std::fmt::Debug for HoldfastAdopt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HoldfastAdopt { .. }")
+    }
+}
+
 /// `SR.holdfast_repair`: Makes missing attachments on the hosts (all if none is named), plugs them, says how each fared (JSON).
 #[derive(Clone, PartialEq)]
 pub struct HoldfastRepair {

@@ -1029,6 +1029,45 @@ impl Params for HardShutdown {
     }
 }
 
+/// `VM.holdfast_create_from_disk`: Makes a halted VM that boots from a disk, as the disk itself tells (firmware, name); says what was found (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastCreateFromDisk {
+    /// VDI ref.
+    pub vdi: crate::Ref<crate::tag::Vdi>,
+    /// string.
+    pub name_label: crate::Text,
+    /// bool.
+    pub dry_run: bool,
+}
+
+impl Params for HoldfastCreateFromDisk {
+    const METHOD: &'static str = "VM.holdfast_create_from_disk";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::vm::CLASS, "holdfast_create_from_disk")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self {
+            vdi: take(&mut given, "vdi")?,
+            name_label: take(&mut given, "name_label")?,
+            dry_run: take(&mut given, "dry_run")?,
+        })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![
+            crate::IntoValue::into_value(self.vdi),
+            crate::IntoValue::into_value(self.name_label),
+            crate::IntoValue::into_value(self.dry_run),
+        ]
+    }
+}
+
 /// `VM.holdfast_get_state`: Says what is known of the VM's run; of one on a host that does not answer, that it is unknown (JSON).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldfastGetState {

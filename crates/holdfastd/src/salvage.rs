@@ -1,0 +1,123 @@
+//! The salvage engine, as the program `holdfast-rescue` that is installed beside this one.
+//!
+//! A process of its own: what it reads are wrecked disks, and a parser that fails there must not take the host's daemon with
+//! it. It opens its source for reading only. What it prints is its contract, as JSON; its exit codes are its own:
+//! 0 done, 3 some of it, 4 refused, 6 nothing found.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host::exec::Command;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Longest search of a disk, and longest copy of one virtual disk.
+pub const LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// Largest report.
+const REPORT_BYTES: usize = 64 << 20;
+/// Some of it was done.
+const PARTIAL: i32 = 3;
+/// Nothing of what is looked for was found.
+const NOTHING_FOUND: i32 = 6;
+
+/// What a copy of a virtual disk came to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Copied {
+    /// Hash of the content, in hexadecimal.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// What could not be read, each with place and reason.
+    #[serde(default)]
+    pub damaged: Vec<serde_json::Value>,
+}
+
+/// What a disk tells of the machine that it was of.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Machine {
+    /// `bios`, `uefi`, or nothing to boot from.
+    #[serde(default)]
+    pub firmware: Option<String>,
+    /// Operating system.
+    #[serde(default)]
+    pub system: Option<String>,
+    /// Architecture of the system.
+    #[serde(default)]
+    pub architecture: Option<String>,
+    /// Name of the host.
+    #[serde(default)]
+    pub host_name: Option<String>,
+    /// Asks for a passphrase.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// For people.
+    #[serde(default)]
+    pub remarks: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Proposals {
+    proposals: Vec<Machine>,
+}
+
+fn program() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|e| format!("this program's place: {e}"))?;
+    Ok(own.with_file_name("holdfast-rescue"))
+}
+
+async fn run<T: DeserializeOwned>(arguments: &[&str], good: &[i32]) -> Result<T, String> {
+    let program = program()?;
+    if !program.exists() {
+        return Err(format!("the salvage program is not installed at {}", program.display()));
+    }
+    let output = Command::new(program)
+        .args(arguments)
+        .args(["--output", "json"])
+        .limit(LIMIT)
+        .output_limit(REPORT_BYTES)
+        .run_async()
+        .await
+        .map_err(|error| error.chain().to_string())?;
+    if !output.status.code().is_some_and(|code| good.contains(&code)) {
+        return Err(output.error_text().trim().to_owned());
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|e| format!("holdfast-rescue said something that is no report: {e}"))
+}
+
+/// Searches a disk, partition or image.
+///
+/// # Errors
+/// What the engine says.
+pub async fn scan(device: &str) -> Result<planner::sr_adoption::Scan, String> {
+    run(&["scan", device], &[0, PARTIAL, NOTHING_FOUND]).await
+}
+
+/// Copies a virtual disk's content into a qcow2 file. An interrupted copy goes on where it was.
+///
+/// # Errors
+/// What the engine says; damage is no error.
+pub async fn copy(
+    device: &str,
+    plan: &planner::sr_adoption::Plan,
+    vdi: uuid::Uuid,
+    to: &Path,
+) -> Result<Copied, String> {
+    let (vdi, to) = (vdi.to_string(), to.display().to_string());
+    let start = plan.start_byte.map(|byte| byte.to_string());
+    let mut arguments = vec!["export", device, "--vdi", &vdi, "--group", &plan.group, "--to", &to];
+    arguments.extend(["--format", "qcow2", "--hash", "sha256", "--overwrite"]);
+    if let Some(start) = &start {
+        arguments.extend(["--start", start]);
+    }
+    run(&arguments, &[0, PARTIAL]).await
+}
+
+/// Looks what machine a disk image was of; nothing if it says nothing.
+///
+/// # Errors
+/// What the engine says.
+pub async fn machine(image: &Path) -> Result<Option<Machine>, String> {
+    let image = image.display().to_string();
+    let found: Proposals = run(&["propose", &image], &[0, PARTIAL, NOTHING_FOUND]).await?;
+    Ok(found.proposals.into_iter().next())
+}

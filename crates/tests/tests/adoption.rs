@@ -1,0 +1,140 @@
+//! A pool takes over what a lost host has left: the disks of a wrecked XenServer repository, and a machine from one of them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lab::process::{command, must};
+use tests::{PoolLab, workspace};
+
+/// Longest command of ours on a busy machine.
+const COMMAND: Duration = Duration::from_secs(300);
+
+/// The wrecked disk of the seed story, expanded, with its manifest; nothing where the fixtures are not at hand.
+fn wreck(to: &Path) -> Option<(PathBuf, serde_json::Value)> {
+    let fixtures = workspace().join("../shared/fixtures/salvage");
+    let fixtures = [fixtures, workspace().join("../../shared/fixtures/salvage")];
+    let Some(fixtures) = fixtures.into_iter().find(|path| path.is_dir()) else {
+        eprintln!("the salvage fixtures are not here; nothing was tested");
+        return None;
+    };
+    let manifest = std::fs::read(fixtures.join("seed-gpt.manifest.json")).expect("a manifest");
+    let image = to.join("wreck.img");
+    let mut expand = command("zstd");
+    expand.args(["-d", "--sparse", "-q", "-o"]).arg(&image);
+    expand.arg(fixtures.join("seed-gpt.img.zst"));
+    must(expand, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
+    Some((image, serde_json::from_slice(&manifest).expect("JSON")))
+}
+
+/// Hash of the content that a guest reads from a qcow2 file, as QEMU's own tool reads it.
+fn content(file: &Path) -> String {
+    let raw = file.with_extension("checked");
+    let mut convert = command("qemu-img");
+    convert.args(["convert", "-f", "qcow2", "-O", "raw"]).arg(file).arg(&raw);
+    must(convert, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
+    let mut sum = command("sha256sum");
+    sum.arg(&raw);
+    let sum = must(sum, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
+    std::fs::remove_file(&raw).expect("just written");
+    sum.split_whitespace().next().expect("a hash").to_owned()
+}
+
+/// The state of a source: nothing of it may change.
+fn stamp(image: &Path) -> (u64, std::time::SystemTime) {
+    let seen = std::fs::metadata(image).expect("the wreck");
+    (seen.len(), seen.modified().expect("a time"))
+}
+
+/// From the wiped entry to listed disks with one command and one confirmation; the repository and its disks keep their uuids and
+/// names and have the original content, the source is not touched, nothing is restarted, and a machine is made from a disk alone.
+///
+/// proves: S0-37 (lab)
+#[test]
+fn a_wiped_repository_is_adopted_with_one_command_and_one_confirmation() {
+    let lab = PoolLab::up(1);
+    let shared = lab.shared_directory();
+    let Some((image, manifest)) = wreck(&shared) else { return };
+    let before = stamp(&image);
+    let sr = manifest["lvm"]["sr_uuid"].as_str().expect("a uuid");
+    let place = ["device=/srv/shared/wreck.img", "location=/srv/shared/adopted"];
+
+    // A probe finds it on the host, and changes nothing.
+    let probe = ["sr-probe-ext", "type=lvm", "device-config:device=/srv/shared/wreck.img"];
+    let found = lab.said("h1", &probe);
+    assert!(found.contains(sr) && found.contains("Local storage"), "{found}");
+
+    // Nobody agrees: nothing is done, and the way on is told.
+    let asked = lab.xe("h1", &["sr-adopt", place[0], place[1]]);
+    assert_eq!(asked.status.code(), Some(1), "{}{}", asked.stdout, asked.stderr);
+    assert!(asked.stderr.contains(&format!("confirm={sr}")), "{}", asked.stderr);
+    assert!(asked.stdout.contains("jira / postgres data"), "{}", asked.stdout);
+    assert!(!shared.join("adopted").exists());
+    assert_eq!(lab.said("h1", &["sr-list", &format!("uuid={sr}"), "--minimal"]), "");
+    // A name that is not on this disk confirms nothing.
+    let other = lab.xe(
+        "h1",
+        &["sr-adopt", place[0], place[1], "confirm=00000000-0000-4000-8000-000000000001"],
+    );
+    assert!(!other.status.success() && other.stderr.contains(sr), "{}", other.stderr);
+    assert!(!shared.join("adopted").exists());
+
+    let vdi = "b6e421e0-6696-45b1-bad0-6a56f255dc0f";
+
+    let confirm = format!("confirm={sr}");
+    let done = lab.said("h1", &["sr-adopt", place[0], place[1], &confirm]);
+    assert!(done.contains(&format!("adopted  SR 'Local storage' ({sr})")), "{done}");
+    assert_eq!(
+        lab.said("h1", &["sr-list", &format!("uuid={sr}"), "params=name-label", "--minimal"]),
+        "Local storage"
+    );
+    let of_sr = format!("sr-uuid={sr}");
+    assert_eq!(
+        lab.said("h1", &["pbd-list", &of_sr, "params=currently-attached", "--minimal"]),
+        "true"
+    );
+    let mut listed: Vec<String> =
+        lab.said("h1", &["vdi-list", &of_sr, "--minimal"]).split(',').map(str::to_owned).collect();
+    listed.sort();
+    let mut expected = Vec::new();
+    for (volume, facts) in manifest["volumes"].as_object().expect("volumes") {
+        let uuid = volume.trim_start_matches("VHD-");
+        let hidden = facts["vhd"]["hidden"] == serde_json::Value::Bool(true);
+        if let Some(hash) = facts["expanded_sha256"].as_str().filter(|_| !hidden) {
+            expected.push(uuid.to_owned());
+            assert_eq!(content(&shared.join("adopted").join(format!("{uuid}.qcow2"))), hash);
+            let named = manifest["mgt"]["vdis"].as_array().expect("names");
+            let named = named.iter().find(|v| v["uuid"] == uuid).expect("its name");
+            let label = lab.said(
+                "h1",
+                &["vdi-list", &format!("uuid={uuid}"), "params=name-label", "--minimal"],
+            );
+            assert_eq!(label, named["name_label"].as_str().expect("a label"));
+        }
+    }
+    expected.sort();
+    assert_eq!(listed, expected);
+    assert_eq!(stamp(&image), before, "the source was written");
+    let again = lab.xe("h1", &["sr-adopt", place[0], place[1], &confirm]);
+    assert!(!again.status.success(), "{}", again.stdout);
+
+    // A machine straight from the disk, by what the disk tells.
+    let of_vdi = format!("vdi-uuid={vdi}");
+    let told = lab.said("h1", &["vm-create-from-disk", &of_vdi, "dry-run=true"]);
+    assert!(told.contains("db-a") && told.contains("Linux"), "{told}");
+    let vm = lab.said("h1", &["vm-create-from-disk", &of_vdi]);
+    let uuid = format!("uuid={vm}");
+    let of_vm = |what: &str| {
+        let params = format!("params={what}");
+        lab.said("h1", &["vm-list", &uuid, &params, "--minimal"])
+    };
+    assert_eq!((of_vm("name-label").as_str(), of_vm("power-state").as_str()), ("db-a", "halted"));
+    assert_eq!(
+        lab.said("h1", &["vbd-list", &format!("vm-uuid={vm}"), "params=vdi-uuid", "--minimal"]),
+        vdi
+    );
+    let twice = lab.xe("h1", &["vm-create-from-disk", &of_vdi]);
+    assert!(twice.stderr.contains("belongs to VM 'db-a'"), "{}", twice.stderr);
+    lab.said("h1", &["vm-start", &uuid]);
+    assert_eq!(of_vm("power-state"), "running");
+    lab.said("h1", &["vm-shutdown", &uuid, "force=true"]);
+}
