@@ -322,8 +322,9 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
         "pool.holdfast_restore_report",
         "pool.holdfast_status",
     ];
-    // What an operator may do with a host or a VM, with proof or in order.
+    // What an operator may do with a host, a VM or its disk, with proof, in order, or by what the disk holds.
     let with_proof = [
+        "VM.holdfast_create_from_disk",
         "VM.holdfast_start_in_order",
         "host.holdfast_declare_dead",
         "host.holdfast_forget",
