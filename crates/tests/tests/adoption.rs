@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab::process::{command, must};
-use tests::{PoolLab, workspace};
+use tests::guests::count;
+use tests::{PoolLab, test_guest_image, until, workspace};
 
 /// Longest command of ours on a busy machine.
 const COMMAND: Duration = Duration::from_secs(300);
+
+/// Longest boot of the test guest on a busy machine, translated.
+const BOOT: Duration = Duration::from_secs(120);
 
 /// The wrecked disk of the seed story, expanded, with its manifest; nothing where the fixtures are not at hand.
 fn wreck(to: &Path) -> Option<(PathBuf, serde_json::Value)> {
@@ -137,4 +141,35 @@ fn a_wiped_repository_is_adopted_with_one_command_and_one_confirmation() {
     lab.said("h1", &["vm-start", &uuid]);
     assert_eq!(of_vm("power-state"), "running");
     lab.said("h1", &["vm-shutdown", &uuid, "force=true"]);
+}
+
+/// A disk that is there becomes a machine with one command, no other disk is made, and its first boot is from that disk: the test
+/// guest on it counts and answers.
+///
+/// proves: S0-43 (lab)
+#[test]
+fn a_machine_is_made_from_a_disk_with_one_command_and_boots_from_it() {
+    let lab = PoolLab::up(1);
+    let sr = lab.said("h1", &["sr-list", "name-label=shared", "--minimal"]);
+    let vdi = "5a5a0000-0000-4000-8000-000000000043";
+    std::fs::copy(test_guest_image(), lab.shared_directory().join(format!("{vdi}.qcow2")))
+        .expect("room for the test guest's disk");
+    lab.said("h1", &["sr-scan", &format!("uuid={sr}")]);
+    let disks = || lab.said("h1", &["vdi-list", "--minimal"]);
+    let before = disks();
+
+    let name = "new-name-label=from disk";
+    let vm = lab.said("h1", &["vm-create-from-disk", &format!("vdi-uuid={vdi}"), name]);
+    assert_eq!(disks(), before, "another disk was made");
+    let (of_vm, own) = (format!("vm-uuid={vm}"), format!("uuid={vm}"));
+    let vbds = lab.said("h1", &["vbd-list", &of_vm, "params=vdi-uuid", "--minimal"]);
+    assert_eq!(vbds, vdi, "it has this disk and nothing to install from");
+
+    let mac = "02:00:5a:00:00:43";
+    let network = lab.said("h1", &["network-list", "bridge=xenbr0", "--minimal"]);
+    let on = format!("network-uuid={network}");
+    lab.said("h1", &["vif-create", &of_vm, &on, "device=0", &format!("mac={mac}")]);
+    lab.said("h1", &["vm-start", &own]);
+    until("the guest on the disk to count", BOOT, || count(&lab, mac).map(drop));
+    lab.said("h1", &["vm-shutdown", &own, "force=true"]);
 }
