@@ -173,3 +173,34 @@ fn a_machine_is_made_from_a_disk_with_one_command_and_boots_from_it() {
     until("the guest on the disk to count", BOOT, || count(&lab, mac).map(drop));
     lab.said("h1", &["vm-shutdown", &own, "force=true"]);
 }
+
+/// The daemon dies in the middle of a disk: the adoption goes on by itself when it is back, and ends with the right content.
+#[test]
+fn an_adoption_goes_on_after_the_daemon_was_killed_in_a_copy() {
+    let lab = PoolLab::up(1);
+    let shared = lab.shared_directory();
+    let Some((_, manifest)) = wreck(&shared) else { return };
+    let sr = manifest["lvm"]["sr_uuid"].as_str().expect("a uuid");
+    let vdi = "dc7a59b4-a35e-4528-afee-698eae2534f7";
+    let part = shared.join("adopted").join(format!("{vdi}.qcow2.part"));
+    std::thread::scope(|scope| {
+        let confirm = format!("confirm={sr}");
+        let lab = &lab;
+        scope.spawn(move || {
+            let device = "device=/srv/shared/wreck.img";
+            lab.xe("h1", &["sr-adopt", device, "location=/srv/shared/adopted", &confirm])
+        });
+        until("a copy to be under way", COMMAND, || {
+            part.exists().then_some(()).ok_or("no copy yet".to_owned())
+        });
+        lab.run(&["fail", "h1", "daemon"]);
+    });
+    assert!(part.exists(), "it was killed before the disk was whole");
+    lab.run(&["heal", "h1", "daemon"]);
+    until("the repository to be listed", COMMAND, || {
+        let done = lab.xe("h1", &["vdi-list", &format!("sr-uuid={sr}"), "--minimal"]);
+        (done.stdout.split(',').count() == 2).then_some(()).ok_or(done.stdout + &done.stderr)
+    });
+    let hash = manifest["volumes"][format!("VHD-{vdi}")]["expanded_sha256"].as_str();
+    assert_eq!(Some(content(&shared.join("adopted").join(format!("{vdi}.qcow2"))).as_str()), hash);
+}
