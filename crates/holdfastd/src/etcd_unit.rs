@@ -116,6 +116,7 @@ struct Read {
 }
 
 impl SpecFile {
+    #[expect(clippy::disallowed_methods, reason = "a process of its own, without a runtime")]
     fn spec(&mut self) -> Option<UnitSpec> {
         let found = std::fs::metadata(&self.path);
         let found = found.map(|file| (file.ino(), file.mtime(), file.mtime_nsec())).ok();

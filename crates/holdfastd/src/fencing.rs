@@ -146,10 +146,11 @@ pub fn keeps_still(error: &CommitError) -> bool {
 /// proofs, never a proof.
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
-    gone: Mutex<HashMap<Uuid, Instant>>,
+    /// By host: the boot that had registered by then, and since when.
+    gone: Mutex<HashMap<Uuid, (Option<String>, Instant)>>,
     /// For how long a lease that is held had not been renewed, and when that was asked.
     unrenewed: Mutex<HashMap<Uuid, (Duration, Instant)>>,
-    /// Since when a majority answered without a gap, and when it did last.
+    /// Since when a majority answers without a gap, and when it was asked what it answered last.
     steady: Mutex<Option<(Instant, Instant)>>,
 }
 
@@ -157,26 +158,33 @@ pub struct LeaseWatch {
 const ASKED_FOR: Duration = Duration::from_secs(1);
 
 impl LeaseWatch {
-    /// Looks at all leases now.
+    /// Looks at all leases now. A host that has started anew and has no lease yet is waited for from then on: the absence
+    /// was its former boot's.
     pub fn look(&self, view: &View) {
         let held: Vec<Uuid> = view.table(Table::HostLease).filter_map(|i| i.key.uuid()).collect();
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.retain(|host, _| !held.contains(host));
         for host in view.records("host").map(|h| h.uuid()).filter(|h| !held.contains(h)) {
-            gone.entry(host).or_insert_with(Instant::now);
+            let boot = registered_boot(view, host);
+            match gone.get(&host) {
+                Some((of, _)) if *of == boot => {}
+                Some(_) | None => {
+                    gone.insert(host, (boot, Instant::now()));
+                }
+            }
         }
     }
 
     /// Since when a host's lease is gone, at least.
     pub fn gone_since(&self, host: Uuid) -> Option<Instant> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied()
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(&host).map(|(_, since)| *since)
     }
 
     /// The database stood still, or this host was away: what was waited for so far counts no more.
     pub fn start_again(&self) {
         let now = Instant::now();
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        gone.values_mut().for_each(|since| *since = now);
+        gone.values_mut().for_each(|(_, since)| *since = now);
     }
 
     /// Asks for how long a lease that is held has not been renewed.
@@ -195,25 +203,30 @@ impl LeaseWatch {
         known.get(&host).filter(|(_, asked)| asked.elapsed() < ASKED_FOR).map(|(age, _)| *age)
     }
 
-    /// A majority was asked at `began` and has just answered, or not.
-    pub fn pulse(&self, answered: bool, began: Instant) {
+    /// A majority was asked at `began` and has answered at `now`, or not.
+    ///
+    /// When in between it answered is not known, so everything is taken at its longest: the time without a gap begins with
+    /// an answer's arrival, and a gap lasts from one question to the arrival of the next answer.
+    pub fn pulse(&self, answered: bool, began: Instant, now: Instant) {
         let mut steady = self.steady.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         *steady = match *steady {
             _ if !answered => None,
-            Some((since, last)) if now.duration_since(last) <= STANDARD.commit_gap => {
-                Some((since, now))
+            Some((since, asked)) if now.duration_since(asked) <= STANDARD.commit_gap => {
+                Some((since, began))
             }
-            Some(_) | None => Some((began, now)),
+            Some(_) | None => Some((now, began)),
         };
     }
 
     /// For how long a lease's end has counted as evidence that its host stopped (rule 3b of the timing budget): since it
     /// ended, but not before the database has gone on for a whole time to live without a gap. `None`: it does not count.
     pub fn counted(&self, host: Uuid) -> Option<Duration> {
-        let (since, last) = (*self.steady.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let now = Instant::now();
-        if now.duration_since(last) > STANDARD.commit_gap {
+        self.counted_at(host, Instant::now())
+    }
+
+    fn counted_at(&self, host: Uuid, now: Instant) -> Option<Duration> {
+        let (since, asked) = (*self.steady.lock().unwrap_or_else(PoisonError::into_inner))?;
+        if now.duration_since(asked) > STANDARD.commit_gap {
             return None;
         }
         let from = self.gone_since(host)?.max(since + STANDARD.lease_ttl);
@@ -221,8 +234,9 @@ impl LeaseWatch {
     }
 
     /// For tests: the lease was seen to end at that moment.
-    pub fn note_gone(&self, host: Uuid, since: Instant) {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, since);
+    pub fn note_gone(&self, view: &View, host: Uuid, since: Instant) {
+        let boot = registered_boot(view, host);
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, (boot, since));
     }
 }
 
@@ -530,4 +544,53 @@ pub async fn ensure(
     let view = daemon.view().await;
     fence(&view, host, &boot)
         .ok_or_else(|| errors::internal(format!("the fence of host {host} can't be read yet")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A majority is asked every 0.3 s and takes that long to answer, from `start` on.
+    fn pulses(watch: &LeaseWatch, start: Instant, took: Duration, until: Duration) -> Instant {
+        let mut began = start;
+        loop {
+            let answer = began + took;
+            if answer.duration_since(start) > until {
+                return began;
+            }
+            watch.pulse(true, began, answer);
+            began = answer + Duration::from_millis(300);
+        }
+    }
+
+    fn silent() -> (LeaseWatch, Uuid, Instant) {
+        let (watch, host, start) = (LeaseWatch::default(), Uuid::from_u128(1), Instant::now());
+        let before = start.checked_sub(Duration::from_secs(60)).unwrap_or(start);
+        watch.gone.lock().expect("not poisoned").insert(host, (None, before));
+        (watch, host, start)
+    }
+
+    #[test]
+    fn the_time_without_a_gap_begins_with_the_arrival_of_an_answer() {
+        let (watch, host, start) = silent();
+        let took = Duration::from_millis(200);
+        let last = pulses(&watch, start, took, Duration::from_secs(120));
+        let counted = watch.counted_at(host, last).expect("no gap");
+        let expected = last.duration_since(start + took) - STANDARD.lease_ttl;
+        assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn answers_that_may_lie_a_gap_apart_count_from_the_later_one() {
+        let (watch, host, start) = silent();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        watch.pulse(true, at(0), at(100));
+        // Given at 0 ms and at 1,001 ms at the worst, though the answers came 901 ms apart.
+        watch.pulse(true, at(400), at(1_001));
+        let later = at(1_001) + STANDARD.lease_ttl;
+        pulses(&watch, at(1_200), Duration::ZERO, STANDARD.lease_ttl * 2);
+        let now = at(1_200) + STANDARD.lease_ttl * 2;
+        assert_eq!(watch.counted_at(host, now), Some(now.duration_since(later)));
+        assert_eq!(watch.counted_at(host, now + STANDARD.commit_gap * 2), None, "a gap");
+    }
 }

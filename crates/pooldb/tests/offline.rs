@@ -51,7 +51,7 @@ async fn work(db: &EtcdDb, round: usize) {
         // A guard that fails is a part of the work.
         let _ = db.commit(txn, DEADLINE).await;
     }
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         db.lease_revoke(lease).await.expect("revokes");
     }
     if round % 3 == 2 {

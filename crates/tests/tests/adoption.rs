@@ -13,21 +13,16 @@ const COMMAND: Duration = Duration::from_secs(300);
 /// Longest boot of the test guest on a busy machine, translated.
 const BOOT: Duration = Duration::from_secs(120);
 
-/// The wrecked disk of the seed story, expanded, with its manifest; nothing where the fixtures are not at hand.
-fn wreck(to: &Path) -> Option<(PathBuf, serde_json::Value)> {
-    let fixtures = workspace().join("../shared/fixtures/salvage");
-    let fixtures = [fixtures, workspace().join("../../shared/fixtures/salvage")];
-    let Some(fixtures) = fixtures.into_iter().find(|path| path.is_dir()) else {
-        eprintln!("the salvage fixtures are not here; nothing was tested");
-        return None;
-    };
+/// The wrecked disk of document 000, expanded, with its manifest.
+fn wreck(to: &Path) -> (PathBuf, serde_json::Value) {
+    let fixtures = workspace().join("crates/rescue/tests/fixtures");
     let manifest = std::fs::read(fixtures.join("seed-gpt.manifest.json")).expect("a manifest");
     let image = to.join("wreck.img");
     let mut expand = command("zstd");
     expand.args(["-d", "--sparse", "-q", "-o"]).arg(&image);
     expand.arg(fixtures.join("seed-gpt.img.zst"));
     must(expand, None, COMMAND).unwrap_or_else(|e| panic!("{e:#}"));
-    Some((image, serde_json::from_slice(&manifest).expect("JSON")))
+    (image, serde_json::from_slice(&manifest).expect("JSON"))
 }
 
 /// Hash of the content that a guest reads from a qcow2 file, as QEMU's own tool reads it.
@@ -57,7 +52,7 @@ fn stamp(image: &Path) -> (u64, std::time::SystemTime) {
 fn a_wiped_repository_is_adopted_with_one_command_and_one_confirmation() {
     let lab = PoolLab::up(1);
     let shared = lab.shared_directory();
-    let Some((image, manifest)) = wreck(&shared) else { return };
+    let (image, manifest) = wreck(&shared);
     let before = stamp(&image);
     let sr = manifest["lvm"]["sr_uuid"].as_str().expect("a uuid");
     let place = ["device=/srv/shared/wreck.img", "location=/srv/shared/adopted"];
@@ -179,7 +174,7 @@ fn a_machine_is_made_from_a_disk_with_one_command_and_boots_from_it() {
 fn an_adoption_goes_on_after_the_daemon_was_killed_in_a_copy() {
     let lab = PoolLab::up(1);
     let shared = lab.shared_directory();
-    let Some((_, manifest)) = wreck(&shared) else { return };
+    let (_, manifest) = wreck(&shared);
     let sr = manifest["lvm"]["sr_uuid"].as_str().expect("a uuid");
     let vdi = "dc7a59b4-a35e-4528-afee-698eae2534f7";
     let part = shared.join("adopted").join(format!("{vdi}.qcow2.part"));

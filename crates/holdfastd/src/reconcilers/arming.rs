@@ -28,7 +28,7 @@ pub const WATCHDOG: &str = "watchdog";
 pub const NOT_ARMED: &str = "not_armed";
 
 /// From one question to a majority to the next.
-const PULSE: Duration = Duration::from_millis(300);
+const PULSE: Duration = Duration::from_millis(200);
 /// Longest wait for its answer: below the gap that counts.
 const PULSE_LIMIT: Duration = Duration::from_millis(700);
 /// While HA is off nobody needs to know.
@@ -139,9 +139,10 @@ pub async fn pulse(daemon: Arc<Daemon>) {
         if enabled {
             let began = Instant::now();
             let answered = daemon.store().read_linearizable(PULSE_LIMIT).await.is_ok();
-            daemon.leases.pulse(answered, began);
+            daemon.leases.pulse(answered, began, Instant::now());
         } else {
-            daemon.leases.pulse(false, Instant::now());
+            let now = Instant::now();
+            daemon.leases.pulse(false, now, now);
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

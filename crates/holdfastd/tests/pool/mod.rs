@@ -266,7 +266,7 @@ impl Pool {
             .checked_sub(Duration::from_secs(60))
             .expect("this machine has run for a minute");
         for host in self.hosts.iter().filter(|h| h.uuid != silent) {
-            host.daemon.leases.note_gone(silent, long_ago);
+            host.daemon.leases.note_gone(&view, silent, long_ago);
         }
     }
 
