@@ -4,6 +4,9 @@
 //! compares their level with the level that the requirement needs (`docs/reference/requirements.tsv`), and writes
 //! `docs/reference/requirements.md`: proved, partly (only at a lower level), or open. Nothing is proved by hand. The tests
 //! it names run in `cargo xtask test`, which writes the table only when they passed.
+//!
+//! What stands in the way of one that is not proved is written in `docs/reference/blockers.tsv`; a row there of one that is
+//! proved by now is an error.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -97,6 +100,21 @@ fn requirements(root: &Path) -> anyhow::Result<Vec<Requirement>> {
         .collect()
 }
 
+/// What stands in the way, by id.
+fn blockers(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = root.join("docs/reference/blockers.tsv");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (id, why) = line
+                .split_once('\t')
+                .with_context(|| format!("{}: a row has two cells: {line}", path.display()))?;
+            Ok((id.to_owned(), why.to_owned()))
+        })
+        .collect()
+}
+
 /// Tags in Rust doc comments and in comments of the client tests.
 fn tags(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<Vec<Tag>> {
     let mut tags = Vec::new();
@@ -163,6 +181,7 @@ fn table(root: &Path) -> anyhow::Result<String> {
         bail!("{finding}");
     }
     let requirements = requirements(root)?;
+    let mut blockers = blockers(root)?;
     let mut rows = String::new();
     let (mut proved, mut partly) = (0, 0);
     for requirement in &requirements {
@@ -182,6 +201,12 @@ fn table(root: &Path) -> anyhow::Result<String> {
         let mut named: Vec<String> =
             tests.iter().map(|t| format!("`{}` ({})", t.test, LEVELS[t.level])).collect();
         named.dedup();
+        if let Some(why) = blockers.remove(&requirement.id) {
+            if state == "proved" {
+                bail!("docs/reference/blockers.tsv names {}, which is proved", requirement.id);
+            }
+            named.push(format!("**blocked:** {}", why.replace('|', "\\|")));
+        }
         let text = requirement.text.replace('|', "\\|");
         let short = text.split(". ").next().unwrap_or_default();
         writeln!(
@@ -195,6 +220,9 @@ fn table(root: &Path) -> anyhow::Result<String> {
     }
     if let Some(unknown) = by_id.keys().next() {
         bail!("a test claims to prove {unknown}, which is no requirement");
+    }
+    if let Some(unknown) = blockers.keys().next() {
+        bail!("docs/reference/blockers.tsv names {unknown}, which is no requirement");
     }
     let open = requirements.len() - proved - partly;
     Ok(format!(
