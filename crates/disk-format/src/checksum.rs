@@ -17,32 +17,10 @@ pub fn lvm(bytes: &[u8]) -> u32 {
     !hasher.finalize()
 }
 
-const CASTAGNOLI: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        // Fits: below 256.
-        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-        let mut value = n as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 { value >> 1 ^ 0x82f6_3b78 } else { value >> 1 };
-            bit += 1;
-        }
-        table[n] = value;
-        n += 1;
-    }
-    table
-};
-
 /// CRC-32C from `start` on, not inverted: of file systems' superblocks, which are small.
 #[must_use]
 pub fn crc32c(start: u32, bytes: &[u8]) -> u32 {
-    let step = |sum: u32, byte: &u8| {
-        let [low, ..] = sum.to_le_bytes();
-        CASTAGNOLI[usize::from(low ^ byte)] ^ sum >> 8
-    };
-    bytes.iter().fold(start, step)
+    !::crc32c::crc32c_append(!start, bytes)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crc32c::crc32c_append as crc32c;
+
 use super::wire::{fields, slice, u64_at};
 use super::{OfflineError, malformed};
 
@@ -199,31 +201,6 @@ fn is_torn(record: &[u8], at: usize) -> bool {
     std::iter::once(head)
         .chain(rest.chunks(SECTOR))
         .any(|sector| !sector.is_empty() && sector.iter().all(|byte| *byte == 0))
-}
-
-/// CRC-32C (Castagnoli) of `bytes` after what `sum` is of.
-fn crc32c(sum: u32, bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = table();
-    !bytes.iter().fold(!sum, |sum, byte| {
-        let at = (sum ^ u32::from(*byte)) & 0xff;
-        TABLE.get(at as usize).copied().unwrap_or(0) ^ (sum >> 8)
-    })
-}
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut n = 0_u32;
-    while n < 256 {
-        let mut sum = n;
-        let mut bit = 0;
-        while bit < 8 {
-            sum = if sum & 1 == 1 { (sum >> 1) ^ 0x82F6_3B78 } else { sum >> 1 };
-            bit += 1;
-        }
-        table[n as usize] = sum;
-        n += 1;
-    }
-    table
 }
 
 #[cfg(test)]
