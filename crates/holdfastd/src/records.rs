@@ -47,6 +47,12 @@ impl Placement {
     /// How many ends of migrations are kept.
     const MOVES: usize = 16;
 
+    /// Whether that boot of a host has the VM, or is to receive it.
+    pub fn is_in(&self, host: Uuid, boot: &str) -> bool {
+        (self.host == Some(host) && self.boot_id == boot)
+            || (self.migrating_to == Some(host) && self.incoming_boot == boot)
+    }
+
     /// Notes how the migration ended that was to bring generation `incoming`.
     pub fn note_move(&mut self, incoming: u64, arrived: bool) {
         self.moves.retain(|(generation, _)| *generation != incoming);

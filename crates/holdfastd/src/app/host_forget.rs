@@ -126,11 +126,8 @@ async fn mark(daemon: &Arc<Daemon>, call: &Authorized, id: Uuid, proof: &str) ->
 
 /// VMs that may still be somewhere (they were moving, and the other side is not proved stopped) must not lose their host.
 fn refuse_residents(view: &View, id: Uuid) -> Result<(), Error> {
-    let residents: Vec<Resident> = view
-        .table(Table::Placement)
-        .filter_map(|item| {
-            let vm = item.key.uuid()?;
-            let p = super::vm::claim::placement(view, vm)?;
+    let residents: Vec<Resident> = super::vm::claim::placements(view)
+        .filter_map(|(vm, p)| {
             let (other, boot) = match (p.host, p.migrating_to) {
                 (Some(host), to) if host == id => (to, &p.incoming_boot),
                 (from, Some(to)) if to == id => (from, &p.boot_id),

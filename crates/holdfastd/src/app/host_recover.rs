@@ -206,12 +206,7 @@ async fn standing(
 fn facts(view: &View, host: Uuid, label: &str, standing: Standing, start: bool) -> Facts {
     let boot = fencing::registered_boot(view, host).unwrap_or_default();
     let mut vms = Vec::new();
-    for item in view.table(Table::Placement) {
-        let (Some(vm), Some(p)) =
-            (item.key.uuid(), item.raw().and_then(|b| decode::<Placement>(b).ok()))
-        else {
-            continue;
-        };
+    for (vm, p) in claim::placements(view) {
         if p.host != Some(host) && p.migrating_to != Some(host) {
             continue;
         }
@@ -440,9 +435,9 @@ fn no_host(daemon: &Daemon, view: &View, vm: &Record) -> String {
 
 /// For other rooms that show what a host has.
 pub(crate) fn residents(view: &View, host: Uuid) -> Vec<Uuid> {
-    view.table(Table::Placement)
-        .filter_map(|item| item.key.uuid())
-        .filter(|vm| claim::placement(view, *vm).is_some_and(|p| p.host == Some(host)))
+    claim::placements(view)
+        .filter(|(_, p)| p.host == Some(host))
+        .map(|(vm, _)| vm)
         .filter(|vm| view.record("VM", *vm).is_some_and(|r| !object(r).uuid.is_nil()))
         .collect()
 }

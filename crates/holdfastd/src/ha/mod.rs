@@ -21,8 +21,9 @@ use uuid::Uuid;
 use xenapi::Record;
 
 use crate::View;
+use crate::app::vm::claim;
 use crate::app::{map_text, number, text, truth};
-use crate::records::{Placement, Unknown, decode};
+use crate::records::{Unknown, decode};
 
 /// XenAPI's name of the cluster stack: ours.
 pub const STACK: &str = "holdfast";
@@ -163,15 +164,8 @@ pub fn incidents(view: &View) -> Vec<Incident> {
 /// The incident of a boot whose fence is about to be written: what it has, as `view` says.
 pub fn incident(view: &View, host: Uuid, boot: &str, proof: &str, now: i64) -> Incident {
     let mut vms = Vec::new();
-    for item in view.table(Table::Placement) {
-        let (Some(vm), Some(p)) =
-            (item.key.uuid(), item.raw().and_then(|b| decode::<Placement>(b).ok()))
-        else {
-            continue;
-        };
-        let here = (p.host == Some(host) && p.boot_id == boot)
-            || (p.migrating_to == Some(host) && p.incoming_boot == boot);
-        let Some(record) = view.record("VM", vm).filter(|_| here) else { continue };
+    for (vm, p) in claim::placements(view) {
+        let Some(record) = view.record("VM", vm).filter(|_| p.is_in(host, boot)) else { continue };
         if text(record, "power_state") == "Running" {
             vms.push(Victim {
                 vm,

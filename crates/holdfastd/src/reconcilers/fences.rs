@@ -202,15 +202,8 @@ async fn halt_vms(daemon: &Arc<Daemon>, view: &View, fence: &Fence) -> Left {
     let at_work = sagas::vms_at_work(view);
     let mut left = Left::Nothing;
     let mut done = 0;
-    for item in view.table(Table::Placement) {
-        let (Some(vm), Some(p)) =
-            (item.key.uuid(), item.raw().and_then(|b| decode::<Placement>(b).ok()))
-        else {
-            continue;
-        };
-        let source = p.host == Some(fence.host) && p.boot_id == fence.boot_id;
-        let target = p.migrating_to == Some(fence.host) && p.incoming_boot == fence.boot_id;
-        if !source && !target {
+    for (vm, p) in claim::placements(view) {
+        if !p.is_in(fence.host, &fence.boot_id) {
             continue;
         }
         if !fencing::is_void(view, &p) {

@@ -244,14 +244,12 @@ async fn pass(daemon: &Arc<Daemon>, hints: &mut Hints) -> bool {
     let view = daemon.view().await;
     let at_work = sagas::vms_at_work(&view);
     let mut vms = found.vms();
-    for item in view.table(Table::Placement) {
-        let Some(vm) = item.key.uuid() else { continue };
-        if claim::placement(&view, vm)
-            .is_some_and(|p| p.host == Some(daemon.host()) || p.migrating_to == Some(daemon.host()))
-        {
-            vms.insert(vm);
-        }
-    }
+    let here = Some(daemon.host());
+    vms.extend(
+        claim::placements(&view)
+            .filter(|(_, p)| p.host == here || p.migrating_to == here)
+            .map(|(vm, _)| vm),
+    );
     let mut left = false;
     for vm in &vms {
         let facts = found.facts(daemon, &view, &at_work, *vm);

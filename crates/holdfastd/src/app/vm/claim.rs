@@ -33,6 +33,12 @@ pub(crate) fn placement(view: &View, vm: Uuid) -> Option<Placement> {
     decode(view.get(&placement_key(vm))?.raw()?).ok()
 }
 
+/// The placements of all VMs that ever ran.
+pub(crate) fn placements(view: &View) -> impl Iterator<Item = (Uuid, Placement)> {
+    view.table(Table::Placement)
+        .filter_map(|item| Some((item.key.uuid()?, decode::<Placement>(item.raw()?).ok()?)))
+}
+
 /// The guard "as in this view, also if absent".
 pub(crate) fn unchanged(view: &View, key: Key) -> Guard {
     match view.get(&key) {
