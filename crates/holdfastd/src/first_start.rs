@@ -378,6 +378,18 @@ pub fn meta_key() -> Key {
     Key::new(Table::Meta, "pool")
 }
 
+/// The `platform` of a guest of which nothing is known.
+pub fn any_platform() -> Value {
+    text_map(&[
+        ("acpi", "1"),
+        ("apic", "true"),
+        ("pae", "true"),
+        ("viridian", "false"),
+        ("nx", "true"),
+        ("device-model", "qemu-upstream-compat"),
+    ])
+}
+
 /// XenServer's template for any guest, from which `xe vm-install` makes VMs.
 fn other_install_media() -> Record {
     const GIB: i64 = 1 << 30;
@@ -398,17 +410,7 @@ fn other_install_media() -> Record {
             ("VCPUs_at_startup", 1.into()),
             ("HVM_boot_policy", "BIOS order".into()),
             ("HVM_boot_params", text_map(&[("order", "cdn"), ("firmware", "bios")])),
-            (
-                "platform",
-                text_map(&[
-                    ("acpi", "1"),
-                    ("apic", "true"),
-                    ("pae", "true"),
-                    ("viridian", "false"),
-                    ("nx", "true"),
-                    ("device-model", "qemu-upstream-compat"),
-                ]),
-            ),
+            ("platform", any_platform()),
             ("domain_type", "hvm".into()),
             ("actions_after_crash", "restart".into()),
             ("actions_after_reboot", "restart".into()),

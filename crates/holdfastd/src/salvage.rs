@@ -32,7 +32,7 @@ pub struct Copied {
 }
 
 /// What a disk tells of the machine that it was of.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Machine {
     /// `bios`, `uefi`, or nothing to boot from.
     #[serde(default)]

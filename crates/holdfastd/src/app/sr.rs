@@ -196,8 +196,13 @@ async fn create_storage(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 
 async fn destroy_storage(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult {
     let args: CreateArgs = sagas::args(state)?;
-    let driver = daemon.driver(&args.spec.kind).map_err(|e| sagas::failed(&e))?;
-    match driver.destroy(&args.spec, STORAGE_QUICK).await {
+    take_back(daemon, &args.spec).await
+}
+
+/// Takes the creation of a repository's storage back.
+pub(super) async fn take_back(daemon: &Arc<Daemon>, spec: &SrSpec) -> UndoResult {
+    let driver = daemon.driver(&spec.kind).map_err(|e| sagas::failed(&e))?;
+    match driver.destroy(spec, STORAGE_QUICK).await {
         Ok(()) => Ok(()),
         // What was there before and made the creation fail is somebody else's and stays.
         Err(error)

@@ -11,7 +11,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use driver_api::Kind;
 use driver_api::storage::SrSpec;
 use planner::sr_adoption::{self, Left};
 use saga::StepError;
@@ -20,7 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 use xenapi::{Error, Value};
 
-use super::sr::{scan, signed, text_map};
+use super::sr::{scan, signed, take_back, text_map};
 use super::sr_probe::unreadable;
 use super::vm::launch::{STORAGE_QUICK, storage_failed};
 use super::{bool_param, find, ref_param, text_param};
@@ -177,20 +176,8 @@ async fn remove_directory(daemon: &Arc<Daemon>, state: &mut State) -> UndoResult
     if plan.disks.iter().any(|disk| partly(&args.location, disk.vdi).exists()) {
         return Ok(());
     }
-    let driver = daemon.driver("file").map_err(|e| sagas::failed(&e))?;
-    match driver.destroy(&args.spec(plan.sr), STORAGE_QUICK).await {
-        Ok(()) => Ok(()),
-        // Somebody else's, or it holds copies.
-        Err(error)
-            if matches!(
-                error.kind,
-                Kind::NotFound | Kind::AlreadyExists | Kind::BadState | Kind::Invalid | Kind::InUse
-            ) =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(storage_failed(&error)),
-    }
+    // Somebody else's directory stays, and one that holds copies.
+    take_back(daemon, &args.spec(plan.sr)).await
 }
 
 /// A disk's file before it is whole.

@@ -15,7 +15,7 @@ use super::launch::{STORAGE_QUICK, storage_failed};
 use super::spec;
 use crate::api::{Authorized, errors};
 use crate::edits::Change;
-use crate::first_start::{new_record, reference};
+use crate::first_start::{any_platform, new_record, reference};
 use crate::sagas::{self, Def, Flow, Output, Plan, RESULT, State, StepResult, action};
 use crate::salvage::{self, Machine};
 use crate::{Daemon, random_uuid};
@@ -90,13 +90,9 @@ async fn look_and_create(daemon: &Arc<Daemon>, state: &mut State) -> StepResult 
                 args.vdi
             )))
         })?
-        .unwrap_or(Machine {
-            firmware: None,
-            system: None,
-            architecture: None,
-            host_name: None,
-            encrypted: false,
+        .unwrap_or_else(|| Machine {
             remarks: vec!["the disk tells nothing of a machine".to_owned()],
+            ..Machine::default()
         });
     let known = [machine.host_name.as_deref(), Some(text(&vdi, "name_label"))];
     let name = [Some(args.name_label.as_str())].into_iter().chain(known).flatten();
@@ -138,17 +134,7 @@ fn records(args: &Args, name: &str, firmware: &str) -> Change {
             ("VCPUs_at_startup", 1.into()),
             ("HVM_boot_policy", "BIOS order".into()),
             ("HVM_boot_params", Value::str_map([("order", "c"), ("firmware", firmware)])),
-            (
-                "platform",
-                Value::str_map([
-                    ("acpi", "1"),
-                    ("apic", "true"),
-                    ("pae", "true"),
-                    ("viridian", "false"),
-                    ("nx", "true"),
-                    ("device-model", "qemu-upstream-compat"),
-                ]),
-            ),
+            ("platform", any_platform()),
             ("domain_type", Value::word("hvm")),
             ("actions_after_crash", Value::word("restart")),
             ("actions_after_reboot", Value::word("restart")),
