@@ -20,7 +20,10 @@ use crate::{Daemon, View};
 const BREAKS: &str = "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN";
 
 /// The error for a caller; XenAPI's code has no parameters, so the reason is for the log and for `xe pool-ha-status`.
-pub(crate) fn refused() -> Error {
+pub(crate) fn refuse(daemon: &Daemon, what: String, why: String) -> Error {
+    tracing::info!(what, why, "refused: HA's plan would break");
+    *daemon.ha_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+        Some((daemon.now(), what, why));
     Error::new(BREAKS, Vec::<String>::new())
 }
 
@@ -61,11 +64,7 @@ pub(crate) fn may(
     let mut after = before.clone();
     act(&mut after);
     if let Err(refusal) = ha::admit(&before, &after, settings.failures) {
-        let what = what();
-        tracing::info!(what, why = refusal.text(), "refused: HA's plan would break");
-        *daemon.ha_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Some((daemon.now(), what, refusal.text()));
-        return Err(refused());
+        return Err(refuse(daemon, what(), refusal.text()));
     }
     note(view, change);
     Ok(())

@@ -184,10 +184,7 @@ async fn set_failures(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, 
             let verdict = ha::tolerates(&drawn, failures, Effort::QUESTION);
             if !verdict.holds() {
                 let what = format!("{failures} host failures are to be survived");
-                tracing::info!(what, why = verdict.text(), "refused: there is no plan");
-                *daemon.ha_refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                    Some((daemon.now(), what, verdict.text()));
-                return Err(gate::refused());
+                return Err(gate::refuse(daemon, what, verdict.text()));
             }
         }
         say_plan(&view, &mut change, failures, ha::largest(&drawn, Effort::QUESTION).0);
