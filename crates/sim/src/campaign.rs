@@ -4,7 +4,6 @@
 //! W and the role's C of a former fault. At the end everything is mended and the pool must be whole again (U6).
 
 use liveness::profile::{STANDARD, WIDE};
-use planner::ha::Priority;
 
 use crate::facts::{Fact, What};
 use crate::faults::{Direction, Fault, Target, Verb};
@@ -62,15 +61,7 @@ fn setup(chance: &mut Chance, mutant: Option<Mutant>) -> Setup {
     let count = hosts - usize::from(witness);
     let voters = if hosts >= 5 { chance.pick(&[3, 5]) } else { 3 };
     let vms = (0..chance.between(2, 6))
-        .map(|n| VmSetup {
-            home: usize::try_from(n).unwrap_or(0) % count,
-            memory: 4,
-            priority: Priority::Restart,
-            order: 0,
-            delay: 0,
-            only: vec![],
-            fails: 0,
-        })
+        .map(|n| VmSetup { home: usize::try_from(n).unwrap_or(0) % count, ..VmSetup::default() })
         .collect();
     let profile = if chance.permille(150) { &WIDE } else { &STANDARD };
     Setup { hosts, witness, voters, memory: 64, vms, profile, mutant }

@@ -216,15 +216,7 @@ fn fault(name: &str, text: &str) -> Result<Fault, String> {
 fn vms(words: &[&str], into: &mut Vec<VmSetup>) -> Result<(), String> {
     let mut words = words.iter().copied();
     let count: usize = words.next().and_then(|w| w.parse().ok()).ok_or("vms N on hN …")?;
-    let mut vm = VmSetup {
-        home: 0,
-        memory: 4,
-        priority: Priority::Restart,
-        order: 0,
-        delay: 0,
-        only: vec![],
-        fails: 0,
-    };
+    let mut vm = VmSetup::default();
     let mut homes = vec![0];
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("'{word}' needs a value"))?;

@@ -46,6 +46,21 @@ pub struct VmSetup {
     pub fails: u32,
 }
 
+impl Default for VmSetup {
+    /// Protected, 4 GiB, reached by every host.
+    fn default() -> Self {
+        Self {
+            home: 0,
+            memory: 4,
+            priority: Priority::Restart,
+            order: 0,
+            delay: 0,
+            only: vec![],
+            fails: 0,
+        }
+    }
+}
+
 /// A pool.
 #[derive(Debug, Clone)]
 pub struct Setup {
