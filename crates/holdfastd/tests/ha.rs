@@ -76,10 +76,11 @@ impl Drop for Keeper {
 /// The first host does what the coordinator does for HA.
 fn coordinates(pool: &Pool) -> Keeper {
     let daemon = pool.h1().daemon.clone();
+    let hand = std::sync::Arc::new(reconcilers::ha::Hand::default());
     Keeper(tokio::spawn(async move {
         loop {
             reconcilers::fences::round(&daemon).await;
-            reconcilers::ha::look(&daemon).await;
+            reconcilers::ha::round(&daemon, &hand).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }))

@@ -58,7 +58,7 @@ const BATCH: usize = 40;
 
 /// What is in hand on this host.
 #[derive(Debug, Default)]
-struct Hand {
+pub struct Hand {
     /// Hosts whose end is being proved.
     proving: Mutex<HashSet<Uuid>>,
     /// When the last try to prove it ended.
@@ -67,6 +67,27 @@ struct Hand {
     starting: Mutex<HashSet<Uuid>>,
     checking: Mutex<HashSet<Uuid>>,
     counted: Mutex<Option<Instant>>,
+}
+
+impl Hand {
+    /// Lets `attempt` run beside the rounds, unless one for that host is under way or ended less than `pause` ago.
+    fn try_to_prove(
+        self: &Arc<Self>,
+        host: Uuid,
+        pause: Duration,
+        attempt: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let recently = lock(&self.tried).get(&host).is_some_and(|at| at.elapsed() < pause);
+        if recently || !lock(&self.proving).insert(host) {
+            return;
+        }
+        let hand = self.clone();
+        tokio::spawn(async move {
+            attempt.await;
+            lock(&hand.tried).insert(host, Instant::now());
+            lock(&hand.proving).remove(&host);
+        });
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -130,12 +151,8 @@ fn prove_coordinator(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) {
     if !heirs.iter().take(SECONDS).any(|h| *h == daemon.host()) {
         return;
     }
-    let recently = lock(&hand.tried).get(&host).is_some_and(|at| at.elapsed() < SUSPECT_AGAIN);
-    if recently || !lock(&hand.proving).insert(host) {
-        return;
-    }
-    let (daemon, hand) = (daemon.clone(), hand.clone());
-    tokio::spawn(async move {
+    let daemon = daemon.clone();
+    hand.try_to_prove(host, SUSPECT_AGAIN, async move {
         prove_suspect(&daemon, host, &boot).await;
         let view = daemon.view().await;
         // Its role goes with it: the record is under a lease that nobody renews.
@@ -145,31 +162,11 @@ fn prove_coordinator(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) {
         {
             let _ = daemon.store().db().lease_revoke(LeaseId(leads.lease)).await;
         }
-        lock(&hand.tried).insert(host, Instant::now());
-        lock(&hand.proving).remove(&host);
     });
 }
 
-/// One look at everything, for tests that keep house by hand.
-pub async fn look(daemon: &Arc<Daemon>) -> bool {
-    static HANDS: Mutex<Vec<(usize, Arc<Hand>)>> = Mutex::new(Vec::new());
-    let who = Arc::as_ptr(daemon).addr();
-    let hand = {
-        let mut hands = lock(&HANDS);
-        match hands.iter().find(|(of, _)| *of == who) {
-            Some((_, hand)) => hand.clone(),
-            None => {
-                let hand = Arc::new(Hand::default());
-                hands.push((who, hand.clone()));
-                hand
-            }
-        }
-    };
-    round(daemon, &hand).await
-}
-
 /// One look at everything. `true`: look again soon.
-async fn round(daemon: &Arc<Daemon>, hand: &Arc<Hand>) -> bool {
+pub async fn round(daemon: &Arc<Daemon>, hand: &Arc<Hand>) -> bool {
     let view = daemon.view().await;
     let mut busy = prove_all(daemon, &view, hand);
     let missed = lock(&daemon.ha_seen).clone();
@@ -230,20 +227,14 @@ fn prove_all(daemon: &Arc<Daemon>, view: &View, hand: &Arc<Hand>) -> bool {
         }
         any |= !lives;
         let pause = if suspected { SUSPECT_AGAIN } else { PROVE_AGAIN };
-        let recently = lock(&hand.tried).get(&host).is_some_and(|at| at.elapsed() < pause);
-        if recently || !lock(&hand.proving).insert(host) {
-            continue;
-        }
-        let (daemon, hand) = (daemon.clone(), hand.clone());
-        tokio::spawn(async move {
+        let daemon = daemon.clone();
+        hand.try_to_prove(host, pause, async move {
             if suspected {
                 prove_suspect(&daemon, host, &boot).await;
             } else if let Err(unproven) = prove(&daemon, host, &boot).await {
                 tracing::debug!(%host, missing = unproven.missing, "a lost host is not proved stopped");
                 lock(&daemon.ha_seen).insert(host, unproven);
             }
-            lock(&hand.tried).insert(host, Instant::now());
-            lock(&hand.proving).remove(&host);
         });
     }
     any
@@ -347,10 +338,13 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
     let now = daemon.now();
     let mut change = Change::new();
     let mut open = false;
-    let runs = |vm: Uuid| {
-        let known = pool.vms.iter().find(|v| v.vm == vm);
-        known.is_some_and(|v| matches!(v.run, Run::On { .. }) && !v.tries.starting)
-    };
+    let running: HashSet<Uuid> = pool
+        .vms
+        .iter()
+        .filter(|v| matches!(v.run, Run::On { .. }) && !v.tries.starting)
+        .map(|v| v.vm)
+        .collect();
+    let incidents = ha::incidents(view);
     for vm in pool.vms.iter().filter(|v| v.priority == Priority::Restart) {
         let Some(record) = view.record("VM", vm.vm) else { continue };
         let stops = record
@@ -358,11 +352,11 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
             .and_then(xenapi::Value::as_map)
             .is_some_and(|m| !m.pairs().is_empty());
         let unmarked = !truth(record, "ha_always_run") && text(record, "power_state") == "Running";
-        if unmarked && !stops && runs(vm.vm) && change.len() < BATCH {
+        if unmarked && !stops && running.contains(&vm.vm) && change.len() < BATCH {
             change.set(object(record), "ha_always_run", true);
         }
     }
-    for incident in ha::incidents(view) {
+    for incident in &incidents {
         let key = ha::incident_key(incident.host, &incident.boot);
         let mut after = incident.clone();
         if let Some(closed) = incident.closed {
@@ -378,7 +372,7 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
                 let stopped = ha::priority(r) == Priority::Restart && !truth(r, "ha_always_run");
                 text(r, "power_state") == "Halted" && (none || stopped)
             });
-            if is_off || runs(victim.vm) {
+            if is_off || running.contains(&victim.vm) {
                 victim.done = Some(now);
             }
         }
@@ -388,12 +382,11 @@ async fn follow(daemon: &Arc<Daemon>, view: &View, pool: &plan::Pool) -> bool {
         } else {
             open = true;
         }
-        if after != incident && change.len() < BATCH {
+        if after != *incident && change.len() < BATCH {
             change.guard(crate::app::vm::claim::unchanged(view, key.clone()));
             change.put(key, encode(&after));
         }
     }
-    let incidents = ha::incidents(view);
     // The latest incident that still asks for a VM.
     let asked = |vm: Uuid| {
         let names = |i: &&ha::Incident| i.vms.iter().any(|v| v.vm == vm && v.done.is_none());
