@@ -41,6 +41,7 @@ impl Qcow2Target {
             Self { file, size_bytes, l1, open: None, end: CLUSTER * (1 + l1_clusters) };
         if used > 0 {
             target.l1 = target.read_numbers(CLUSTER, target.l1.len())?;
+            target.forget_behind(used)?;
             target.end = used;
             target.file.set_len(used)?;
         } else {
@@ -49,6 +50,18 @@ impl Qcow2Target {
             target.write_header(0, 0, true)?;
         }
         Ok(target)
+    }
+
+    /// Takes out of the tables what lies behind `used`: a checkpoint whose state was not kept any more wrote it. Disks are written from
+    /// their begin on, so of the second tables only the last one can name such clusters.
+    fn forget_behind(&mut self, used: u64) -> io::Result<()> {
+        let behind = |entry: &u64| *entry & !COPIED >= used;
+        self.l1.iter_mut().filter(|entry| behind(entry)).for_each(|entry| *entry = 0);
+        let Some(last) = self.l1.iter().rposition(|entry| *entry != 0) else { return Ok(()) };
+        let at = self.l1[last] & !COPIED;
+        let mut table = self.read_numbers(at, usize::try_from(ENTRIES).map_err(io::Error::other)?)?;
+        table.iter_mut().filter(|entry| behind(entry)).for_each(|entry| *entry = 0);
+        self.write_numbers(at, &table)
     }
 
     fn read_numbers(&self, at: u64, count: usize) -> io::Result<Vec<u64>> {

@@ -54,7 +54,9 @@ impl VhdTarget {
             let mut bytes = vec![0; target.table.len() * 4];
             target.file.read_exact_at(&mut bytes, TABLE_AT)?;
             for (entry, bytes) in target.table.iter_mut().zip(bytes.chunks_exact(4)) {
-                *entry = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                let at = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                // What lies behind `used` was written by a checkpoint whose state was not kept any more.
+                *entry = if u64::from(at) * SECTOR < used { at } else { ABSENT };
             }
             target.end = used;
             target.file.set_len(used)?;
