@@ -79,6 +79,21 @@ async fn a_session_and_a_password_of_one_host_are_good_at_once_on_another() {
     }
 }
 
+/// Found by eight hosts that raced for the last slot: a host that had not heard yet that it was disabled took a VM.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_disabled_takes_no_vm_through_a_host_that_has_not_heard_of_it() {
+    let pool = Pool::new(2).await;
+    let (h1, h2) = (pool.h1(), &pool.hosts[1]);
+    let vm = h1.make("VM", vm_fields("web")).await;
+    h2.daemon.catch_up().await;
+    h2.lag.set(Duration::from_secs(1));
+    h1.ok("host.disable", vec![reference(h2.uuid)]).await;
+    let there = vec![reference(vm), reference(h2.uuid), false.into(), false.into()];
+    let refusal = h2.refused("VM.start_on", there).await;
+    assert_eq!(refusal[0], "HOST_DISABLED", "{refusal:?}");
+    assert!(pool.world.running_on(vm).is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_succeeds_asks_nobody_whether_it_may() {
     let pool = Pool::new(1).await;

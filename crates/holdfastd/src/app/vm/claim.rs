@@ -200,11 +200,12 @@ pub(crate) fn cancel_move(view: &View, change: &mut Change, vm: Uuid) {
     unreserve(change, vm, to);
 }
 
-/// Reserves the memory: the decision read this host's reservation, so the commit guards it.
+/// Reserves the memory: the decision read this host's reservation and whether the host takes VMs, so the commit guards both.
 pub(crate) fn reserve(view: &View, change: &mut Change, claim: &Claim) {
     let mut reservation = super::spec::reservation(view, claim.host).unwrap_or_default();
     reservation.vms.insert(claim.vm, claim.memory);
     change.guard(unchanged(view, reservation_key(claim.host)));
+    change.guard(unchanged(view, Key::record("host", claim.host)));
     change.put(reservation_key(claim.host), encode(&reservation));
 }
 
