@@ -330,6 +330,10 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
     let _one_at_a_time = lock(layout)?;
     let log = EventLog::open(&layout.events_file())?;
     let mut faults = Faults::load(layout)?;
+    if host != "-" && matches!(kind, None | Some(Kind::Power)) && !is_on(layout, host) {
+        // It was shut down from inside, and the keeper has not noted it yet.
+        faults.add(Fault { host: host.to_owned(), kind: Kind::Power, arg: None });
+    }
     let healed = faults.take(host, kind);
     for fault in &healed {
         log.add(host, &format!("heal {}", fault.kind.name()));
@@ -374,9 +378,27 @@ pub fn heal(layout: &Layout, host: &str, kind: Option<Kind>) -> Result<()> {
 /// A host that was shut down from inside is off as after a power cut, and powered on by the same command.
 pub fn note_off(layout: &Layout, host: &str) -> Result<()> {
     let _one_at_a_time = lock(layout)?;
+    // Somebody may have pressed the button meanwhile.
+    if is_on(layout, host) {
+        return Ok(());
+    }
     let mut faults = Faults::load(layout)?;
     faults.add(Fault { host: host.to_owned(), kind: Kind::Power, arg: None });
     save(&layout.faults_file(), &faults)
+}
+
+/// A host that was rebooted from inside is powered on again, unless somebody was faster.
+pub fn reboot(layout: &Layout, host: &str) -> Result<()> {
+    let _one_at_a_time = lock(layout)?;
+    if is_on(layout, host) {
+        return Ok(());
+    }
+    boot(layout, Lab::load(layout)?.host(host)?)
+}
+
+/// Whether the host's process 1 lives.
+fn is_on(layout: &Layout, host: &str) -> bool {
+    load::<Boot>(&layout.host_boot(host)).is_ok_and(|boot| boot.alive())
 }
 
 /// Tells the host's strict layer how its disk feels.

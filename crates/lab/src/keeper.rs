@@ -152,7 +152,7 @@ pub fn run(lab: &str) -> Result<()> {
 fn ended(layout: &Layout, host: &str, launcher: std::io::Result<ExitStatus>) -> Result<()> {
     match launcher.context("waiting for the launcher")?.code() {
         Some(HALTED) => fault::note_off(layout, host),
-        Some(REBOOTING) => fault::boot(layout, Lab::load(layout)?.host(host)?),
+        Some(REBOOTING) => fault::reboot(layout, host),
         _ => Ok(()),
     }
 }

@@ -158,6 +158,23 @@ fn a_lab_comes_up_breaks_heals_and_leaves_nothing() {
     lab.ok(&["down"]);
 }
 
+/// Found by a hundred returns of a coordinator: the button, pressed in the moment in which the machine has gone off, did nothing.
+#[test]
+fn a_host_that_was_shut_down_from_inside_is_powered_on_in_the_moment_it_is_off() {
+    let Some(lab) = Lab::new("halt") else { return };
+    lab.ok(&["up", "--bare", "--hosts", "1", "--lenient-power"]);
+    for reboot in [false, false, false, true] {
+        let told = if reboot { &["halt", "--reboot"][..] } else { &["halt"] };
+        // It may end while it is told.
+        let _ = lab.run(&[&["exec", "h1", "--", "holdfast-lab"][..], told].concat());
+        eventually("the host is off", || reboot || lab.state(0) == "off");
+        lab.ok(&["heal", "h1", "power"]);
+        eventually("the host is on", || lab.state(0) == "up");
+        assert_eq!(lab.status()["faults"], serde_json::json!([]));
+        assert_eq!(lab.status()["hosts"][0]["faults"], serde_json::json!([]));
+    }
+}
+
 #[test]
 fn a_strict_power_cut_loses_what_was_not_synced_and_nothing_else() {
     let Some(lab) = Lab::new("strict") else { return };

@@ -217,19 +217,6 @@ fn a_former_coordinator_returns_as_a_member_a_hundred_times() {
             });
         }
         told(&lab, way.back, &gone);
-        if !way.reconnects {
-            // The button is pressed again if the machine was still on its way off when it was pressed.
-            until(&format!("{gone} to be on ({what})"), RETURN, || {
-                let status = lab.status();
-                let hosts = status["hosts"].as_array().expect("a lab has hosts");
-                let state = hosts.iter().find(|h| h["name"] == *gone).map(|h| &h["state"]);
-                if state.is_some_and(|s| s == "off") {
-                    told(&lab, way.back, &gone);
-                    return Err(format!("{state:?}"));
-                }
-                Ok(())
-            });
-        }
         mark.whole(&value);
         assert_ne!(coordinator(&lab, others[0]).as_deref(), Ok(&*gone), "{what}: it is a member");
         for host in HOSTS {

@@ -59,7 +59,8 @@ impl Qcow2Target {
         self.l1.iter_mut().filter(|entry| behind(entry)).for_each(|entry| *entry = 0);
         let Some(last) = self.l1.iter().rposition(|entry| *entry != 0) else { return Ok(()) };
         let at = self.l1[last] & !COPIED;
-        let mut table = self.read_numbers(at, usize::try_from(ENTRIES).map_err(io::Error::other)?)?;
+        let mut table =
+            self.read_numbers(at, usize::try_from(ENTRIES).map_err(io::Error::other)?)?;
         table.iter_mut().filter(|entry| behind(entry)).for_each(|entry| *entry = 0);
         self.write_numbers(at, &table)
     }
