@@ -27,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::db::DbError;
+use crate::etcd::outage::Seen;
 use crate::etcd::{EtcdConfig, EtcdTls};
 use crate::key::OP_SLOTS;
 
@@ -111,6 +112,8 @@ pub(super) struct Endpoints {
     failed_ms: AtomicU64,
     /// Too few voters were left at the last look, and nothing has been answered since.
     pub(super) lost: AtomicBool,
+    /// The last look at all voters.
+    pub(super) seen: tokio::sync::Mutex<Option<Seen>>,
 }
 
 /// How often and when an endpoint was asked within one race.
@@ -182,6 +185,7 @@ impl Endpoints {
             answered_ms: AtomicU64::new(0),
             failed_ms: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            seen: tokio::sync::Mutex::default(),
         }))
     }
 
