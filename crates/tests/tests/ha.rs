@@ -1,7 +1,7 @@
 //! High availability between real hosts with real guests: a host is lost, its end is proved by its power device, and its
 //! protected guests run again elsewhere with no command.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::guests::{count, counter_start, disk_give, disk_make, vm_make};
 use tests::{PoolLab, until};
@@ -236,4 +236,107 @@ fn a_host_that_is_cut_off_stops_its_guest_before_another_starts_it() {
         if live(&lab, "h1", "h3") { Ok(()) } else { Err("no".to_owned()) }
     });
     assert!(!processes(&lab, &counter).contains(&"h3"));
+}
+
+/// How long nothing may happen while a false alarm lasts: longer than a host's lease.
+const CALM: Duration = Duration::from_secs(14);
+
+/// Looks again and again for so long: it must hold every time.
+fn stays(what: &str, long: Duration, mut holds: impl FnMut() -> Result<(), String>) {
+    let start = Instant::now();
+    while start.elapsed() < long {
+        if let Err(why) = holds() {
+            panic!("{what}: {why}");
+        }
+    }
+}
+
+/// h2 stands still for so long.
+fn frozen(lab: &PoolLab, long: Duration) {
+    stays("h2 stands still", long, || match &lab.status()["hosts"][1]["state"] {
+        state if state == "frozen" => Ok(()),
+        state => Err(state.to_string()),
+    });
+}
+
+/// What looks like the loss of a host and is none disturbs no guest: its programs are killed or held down, its log disk is full,
+/// it stands still for three seconds. Standing still past its lease ends in one stop of the guest by the host itself, and one
+/// restart elsewhere.
+#[test]
+fn false_alarms_disturb_no_guest_and_a_long_stand_still_ends_in_one_self_stop() {
+    let lab = PoolLab::up(3);
+    let pool = lab.said("h1", &["pool-list", "--minimal"]);
+    let own = format!("uuid={pool}");
+    let accepted = "other-config:holdfast:accept_software_watchdog=true";
+    lab.said("h1", &["pool-param-set", &own, accepted]);
+    let counter = counter_start(&lab, "h2", "counter", MAC);
+    protect(&lab, &counter, "restart", 0);
+    lab.said("h1", &["pool-ha-enable"]);
+    lab.said("h1", &["pool-param-set", &own, "ha-host-failures-to-tolerate=1"]);
+    let armed = |after: &str| {
+        until(&format!("all hosts to be armed {after}"), RETURN, || {
+            let status = lab.said("h1", &["pool-ha-status"]);
+            match status.matches("its software watchdog (reduced assurance)").count() {
+                3 => Ok(()),
+                _ => Err(status),
+            }
+        });
+    };
+    armed("at the beginning");
+    let (first, mut counted, _) = count(&lab, MAC).expect("the guest answers");
+    let mut undisturbed = |what: &str, long: Duration| {
+        stays(what, long, || match processes(&lab, &counter)[..] {
+            ["h2"] => Ok(()),
+            ref on => Err(format!("the guest runs on {on:?}")),
+        });
+        counted = until(&format!("the guest to count on ({what})"), CALM, || {
+            let (boot, now, _) = count(&lab, MAC)?;
+            assert_eq!(boot, first, "{what}: the guest began anew");
+            if now > counted { Ok(now) } else { Err(format!("it is at {now}")) }
+        });
+    };
+    for (fault, long) in [
+        (&["daemon", "once"][..], Duration::ZERO),
+        (&["had", "once"], Duration::ZERO),
+        (&["libvirt", "once"], Duration::ZERO),
+        (&["etcd", "once"], Duration::ZERO),
+        (&["disk-full"], Duration::from_secs(5)),
+        (&["daemon"], CALM),
+        (&["etcd"], CALM),
+        (&["freeze"], Duration::from_secs(3)),
+    ] {
+        let name = fault.join(" ");
+        lab.run(&[&["fail", "h2"][..], fault].concat());
+        if fault == ["freeze"] {
+            frozen(&lab, long);
+        } else {
+            undisturbed(&name, long);
+        }
+        lab.run(&["heal", "h2"]);
+        undisturbed(&format!("{name}, healed"), Duration::from_secs(2));
+        armed(&format!("after {name}"));
+    }
+    let status = lab.said("h1", &["pool-ha-status"]);
+    assert!(!status.contains("incident"), "{status}");
+
+    lab.run(&["fail", "h2", "freeze"]);
+    frozen(&lab, Duration::from_secs(8));
+    lab.run(&["heal", "h2"]);
+    let again = until("the guest to run somewhere, again", RESTART, || {
+        let on = processes(&lab, &counter);
+        assert!(on.len() < 2, "it runs twice: {on:?}");
+        match count(&lab, MAC) {
+            Ok((boot, ..)) if boot != first => Ok(boot),
+            other => Err(format!("{other:?}, on {on:?}")),
+        }
+    });
+    stays("it was stopped once", Duration::from_secs(5), || match count(&lab, MAC) {
+        Ok((boot, ..)) if boot == again => Ok(()),
+        other => Err(format!("{other:?} after {again}")),
+    });
+    let answer: serde_json::Value =
+        serde_json::from_str(lab.run(&["guest", MAC]).trim()).expect("JSON");
+    assert_eq!(answer["foreign"], 0, "its disk had another writer: {answer}");
+    let status = lab.said("h1", &["pool-ha-status"]);
+    assert!(!status.contains("incident"), "{status}");
 }
