@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use xenapi::Value;
 
-use super::reach::{Reached, Target, try_all};
+use super::reach::{Reached, Target, try_all, try_in_turn};
 use super::{WRITE_EVERY, label};
 use crate::app::{map_text, target as reference, text, truth};
 use crate::reconcilers::coordinator::{coordinator, coordinator_key};
@@ -56,7 +56,7 @@ pub(super) async fn gather(daemon: &Arc<Daemon>, depth: Depth) -> Facts {
         .filter_map(|(_, target)| *target)
         .collect();
     let (reached, hypervisor, had, database, majority, ()) = tokio::join!(
-        try_all(daemon, targets),
+        reach(daemon, depth, targets),
         hypervisor(daemon),
         had(daemon),
         database(daemon, &view, depth),
@@ -88,6 +88,13 @@ pub(super) async fn gather(daemon: &Arc<Daemon>, depth: Depth) -> Facts {
     };
     facts.guests = guests(&view, &facts.hosts);
     facts
+}
+
+async fn reach(daemon: &Arc<Daemon>, depth: Depth, targets: Vec<Target>) -> HashMap<Uuid, Reached> {
+    match depth {
+        Depth::Light => try_in_turn(daemon, &daemon.truth.turns, targets).await,
+        Depth::Full => try_all(daemon, targets).await,
+    }
 }
 
 fn with(mut facts: HostFacts, reached: &HashMap<Uuid, Reached>) -> HostFacts {

@@ -64,6 +64,7 @@ pub struct Truth {
     looking: Mutex<std::collections::HashMap<Uuid, Instant>>,
     places: Mutex<std::collections::HashMap<Uuid, Option<String>>>,
     members: tokio::sync::Mutex<Option<(Vec<String>, Members)>>,
+    turns: Mutex<reach::Turns>,
 }
 
 #[derive(Debug, Default)]

@@ -1,11 +1,12 @@
 //! How far this host gets with another: echo, a connection to its API's port, an answer of its API (S2-19).
 //!
 //! Each question has its own limit, all hosts are asked side by side, so a look at the whole pool takes no longer than
-//! one at a dead host. The API is asked its health, over TLS with this host's certificate, and may be asked a call.
+//! one at a dead host. The API is asked its health, over TLS with this host's certificate, and may be asked a call. Looks that
+//! nobody waits for try a few hosts at a time, in turn.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +44,49 @@ pub(crate) struct Reached {
     pub(crate) api: Answer,
     /// Rules that fail there, as it says itself.
     pub(crate) says: Option<Vec<String>>,
+}
+
+/// Hosts that one look tries, if nobody waits for its result: in a pool of 64 hosts without a majority everybody looks dead to everybody.
+const IN_TURN: usize = 8;
+
+/// What was found out of hosts that look dead, a few of them in each look.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    looks: u64,
+    /// By host: the look in which it was tried last, and how far that got.
+    known: HashMap<Uuid, (u64, Reached)>,
+}
+
+impl Turns {
+    /// Those whose turn it is: who was not tried for longest. What is known of hosts that are no targets any more is forgotten.
+    fn next(&mut self, mut targets: Vec<Target>) -> Vec<Target> {
+        self.looks += 1;
+        self.known.retain(|host, _| targets.iter().any(|target| target.host == *host));
+        targets.sort_by_key(|t| (self.known.get(&t.host).map_or(0, |(look, _)| *look), t.host));
+        targets.truncate(IN_TURN);
+        targets
+    }
+
+    fn note(&mut self, reached: HashMap<Uuid, Reached>) {
+        self.known.extend(reached.into_iter().map(|(host, how)| (host, (self.looks, how))));
+    }
+
+    fn known(&self) -> HashMap<Uuid, Reached> {
+        self.known.iter().map(|(host, (_, how))| (*host, how.clone())).collect()
+    }
+}
+
+/// Tries some of them side by side, and says what this look and earlier ones found out.
+pub(crate) async fn try_in_turn(
+    daemon: &Arc<Daemon>,
+    turns: &Mutex<Turns>,
+    targets: Vec<Target>,
+) -> HashMap<Uuid, Reached> {
+    let turn = turns.lock().unwrap_or_else(PoisonError::into_inner).next(targets);
+    let reached = try_all(daemon, turn).await;
+    let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+    turns.note(reached);
+    turns.known()
 }
 
 /// Tries all of them side by side.
@@ -183,4 +227,34 @@ async fn exchange(
     let body = Limited::new(response.into_body(), MOST_BYTES);
     let body = body.collect().await.map_err(|e| e.to_string())?;
     Ok((status, body.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(hosts: std::ops::Range<u128>) -> Vec<Target> {
+        let target =
+            |n| Target { host: Uuid::from_u128(n), address: [192, 0, 2, 1].into(), port: 443 };
+        hosts.map(target).collect()
+    }
+
+    #[test]
+    fn every_host_that_looks_dead_has_its_turn_and_what_was_seen_is_kept_until_it_lives() {
+        let mut turns = Turns::default();
+        let mut tried = HashMap::<Uuid, u32>::new();
+        for _ in 0..8 {
+            let turn = turns.next(targets(0..32));
+            assert_eq!(turn.len(), IN_TURN);
+            for target in &turn {
+                *tried.entry(target.host).or_default() += 1;
+            }
+            turns.note(turn.iter().map(|t| (t.host, Reached::default())).collect());
+        }
+        assert_eq!((tried.len(), tried.values().max()), (32, Some(&2)));
+        assert_eq!(turns.known().len(), 32);
+        // The others are heard again.
+        assert_eq!(turns.next(targets(3..5)).len(), 2);
+        assert_eq!(turns.known().len(), 2);
+    }
 }
