@@ -5,9 +5,10 @@
 //! section 5), and every write that follows is guarded on its own.
 //!
 //! Next: [`profile`] (the numbers and the inequality), [`arming`] (may a host be armed), [`lease`] (keeping one's own
-//! lease), [`countdown`] (stopping by oneself in time), [`peer`] (judging another host's lease), [`suspicion`] (hearing
-//! that a host is silent, at once), [`storage_beat`] and [`disk_lease`] (the same on shared storage, and who may write a
-//! volume), [`epoch`] (which order is older), [`lineage`] (which database goes on).
+//! lease), [`countdown`] (stopping by oneself in time), [`quorum`] (when nobody has a majority, there is no need to),
+//! [`peer`] (judging another host's lease), [`suspicion`] (hearing that a host is silent, at once), [`storage_beat`] and
+//! [`disk_lease`] (the same on shared storage, and who may write a volume), [`epoch`] (which order is older), [`lineage`]
+//! (which database goes on).
 
 pub mod arming;
 pub mod countdown;
@@ -18,6 +19,7 @@ pub mod lineage;
 mod moment;
 pub mod peer;
 pub mod profile;
+pub mod quorum;
 pub mod storage_beat;
 pub mod suspicion;
 

@@ -181,6 +181,11 @@ impl Etcd {
         self.voters.get(&host)?.leader
     }
 
+    /// The election that this voter is in.
+    pub fn term(&self, host: usize) -> u64 {
+        self.voters.get(&host).map_or(0, |v| v.term)
+    }
+
     /// Who leads in the highest term.
     pub fn leader(&self) -> Option<usize> {
         let leads = self.voters.iter().filter(|(_, v)| v.role == Role::Leader);

@@ -1,14 +1,17 @@
 //! `holdfast-had` on a simulated host: steps the lease machine that ships, pets, stops guests, and talks to the others' `had`.
 //!
 //! Petting and stopping are the countdown that ships ([`liveness::countdown`]). It is fed with confirmed renewals, and with
-//! rule 3 of ha-anchors section 6: so many voters were found without a leader that the others are no majority. A `had` that
-//! is started anew knows when its predecessor's lease was confirmed last.
+//! rule 3 of ha-anchors section 6 as it ships ([`liveness::quorum`]): while a renewal is overdue each `had` looks at the voter
+//! beside it and tells the others with its beats. A `had` that is started anew knows when its predecessor's lease was
+//! confirmed last.
 
 use std::collections::BTreeMap;
 
 use liveness::Moment;
 use liveness::countdown::{Actions, Countdown, Event as Count, Phase, Rely, Settings as Counting};
 use liveness::lease::{Command, Event as LeaseEvent, LeaseId, LeaseMachine, Settings};
+use liveness::quorum::{self, Beside, Look, Member, Report, Told, Word};
+use liveness::suspicion::INTERVAL;
 
 use crate::etcd::{Answer, Ask};
 use crate::facts::What;
@@ -19,8 +22,6 @@ use crate::world::{Asked, Event, Process, Purpose, World};
 
 /// Its clock.
 pub const TICK: At = 50 * MS;
-/// Pause between questions to the others.
-const ASK: At = 250 * MS;
 /// Longest wait for the database.
 const LIMIT: At = SEC;
 
@@ -39,8 +40,11 @@ pub struct Had {
     asked_at: Option<Moment>,
     /// When each other host answered last.
     pub heard: BTreeMap<usize, Moment>,
-    /// When each voter was last asked, and whom it follows.
-    told: BTreeMap<usize, (Moment, Option<usize>)>,
+    /// The voter beside this host, while a renewal is overdue.
+    beside: Option<Beside>,
+    looked_at: Option<Moment>,
+    /// What other hosts told of the voters beside them.
+    told: BTreeMap<usize, Report>,
 }
 
 impl World {
@@ -120,23 +124,55 @@ impl World {
         self.lease_commands(asked.host, commands);
     }
 
-    /// Rule 3: when so many voters were last found to follow nobody who leads that the others are no majority.
-    ///
-    /// Who names a leader that itself says it leads nobody is without one as well: after a stall old signs of life of a
-    /// leader that has stepped down still arrive.
+    /// Rule 3: when nobody can have had a majority, as far as the hosts that are heard show.
     fn no_majority_since(&self, host: usize) -> Option<Moment> {
-        let voters = &self.etcd.voters;
-        let enough = voters.len() - voters.len() / 2;
-        let told = &self.hosts[host].had.told;
-        let without = |voter: &usize| {
-            let (asked, follows) = *told.get(voter)?;
-            let Some(leader) = follows else { return Some(asked) };
-            let (asked_leader, its) = *told.get(&leader)?;
-            (its != Some(leader)).then_some(asked.min(asked_leader))
+        let had = &self.hosts[host].had;
+        let own = had.beside.as_ref().and_then(Beside::report);
+        let known = |voter: &usize| {
+            let told = had.told.get(voter).copied();
+            [if *voter == host { own } else { told }, None]
         };
-        let mut asked: Vec<Moment> = voters.keys().filter_map(without).collect();
-        asked.sort_unstable_by(|a, b| b.cmp(a));
-        asked.get(enough - 1).copied()
+        let voters: Vec<_> = self.etcd.voters.keys().map(known).collect();
+        quorum::no_majority(&voters, quorum::least(self.setup.profile))
+    }
+
+    /// Looks at the voter beside this host while a renewal is overdue; a witness, which has no lease, always does.
+    fn look_beside(&mut self, host: usize, now: Moment) {
+        let profile = self.setup.profile;
+        let h = &self.hosts[host];
+        let held = h.had.confirmed.is_some_and(|at| now.since(at) < quorum::look_from(profile));
+        if !self.etcd.voters.contains_key(&host) || (held && !h.witness) {
+            self.hosts[host].had.beside = None;
+            return;
+        }
+        if h.had.looked_at.is_some_and(|at| now.since(at) < quorum::LOOK_EVERY) {
+            return;
+        }
+        let etcd = h.processes[0];
+        let word = if !etcd.up {
+            Word::Gone
+        } else if etcd.frozen_until > self.now {
+            Word::Still
+        } else {
+            self.etcd.follows(host).map_or(Word::Leaderless, |l| Word::Names(member(l)))
+        };
+        let look = Look {
+            word,
+            member: Some(member(host)),
+            term: self.etcd.term(host),
+            process: etcd.run + 1,
+            began: now,
+            ended: now,
+        };
+        let had = &mut self.hosts[host].had;
+        had.looked_at = Some(now);
+        had.beside.get_or_insert(Beside::new(profile.election)).look(Some(look));
+    }
+
+    /// What is told of the voter beside this host.
+    fn tells(&self, host: usize) -> Option<Told> {
+        let report = self.hosts[host].had.beside?.report()?;
+        Some(report.told(self.local(host)))
     }
 
     /// Its clock ticks.
@@ -144,6 +180,7 @@ impl World {
         let now = self.local(host);
         let commands = self.hosts[host].had.machine.step(LeaseEvent::Tick, now);
         self.lease_commands(host, commands);
+        self.look_beside(host, now);
         self.ask_others(host, now);
         if self.hosts[host].witness {
             return;
@@ -182,15 +219,10 @@ impl World {
 
     fn ask_others(&mut self, host: usize, now: Moment) {
         let had = &mut self.hosts[host].had;
-        let pause = std::time::Duration::from_micros(ASK);
-        if had.asked_at.is_some_and(|at| now.since(at) < pause) {
+        if had.asked_at.is_some_and(|at| now.since(at) < INTERVAL) {
             return;
         }
         had.asked_at = Some(now);
-        if self.etcd.voters.contains_key(&host) {
-            let follows = self.voter_says(host);
-            self.hosts[host].had.told.insert(host, (now, follows));
-        }
         let run = self.hosts[host].processes[1].run;
         for to in (0..self.hosts.len()).filter(|to| *to != host) {
             if let Some(at) = self.net.arrives(self.now, host, to, &mut self.chance) {
@@ -199,33 +231,32 @@ impl World {
         }
     }
 
-    /// What `had` finds when it asks the voter beside it; one that does not answer follows nobody.
-    fn voter_says(&self, host: usize) -> Option<usize> {
-        let etcd = self.hosts[host].processes[0];
-        let answers = etcd.up && etcd.frozen_until <= self.now;
-        self.etcd.follows(host).filter(|_| answers)
-    }
-
     /// Another `had` asks or answers.
     pub fn had_message(&mut self, event: Event) {
         match event {
             Event::HadAsk { to, from, sent, run } => {
-                let leader = self.voter_says(to);
+                let told = self.tells(to);
                 if let Some(at) = self.net.arrives(self.now, to, from, &mut self.chance) {
-                    let told = Event::HadTold { to: from, from: to, sent, run, leader };
-                    self.queue.put(at, told);
+                    self.queue.put(at, Event::HadTold { to: from, from: to, sent, run, told });
                 }
             }
-            Event::HadTold { to, from, sent, run, leader } => {
+            Event::HadTold { to, from, sent, run, told } => {
                 if self.hosts[to].processes[1].run != run {
                     return;
                 }
                 let now = self.local(to);
                 let had = &mut self.hosts[to].had;
                 had.heard.insert(from, now);
-                had.told.insert(from, (sent, leader));
+                if let Some(told) = told {
+                    had.told.insert(from, Report::heard(&told, sent, now));
+                }
             }
             _ => {}
         }
     }
+}
+
+/// The database's number of the voter on a host.
+fn member(host: usize) -> Member {
+    host as u64 + 1
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use liveness::Moment;
 use liveness::profile::{Profile, STANDARD};
+use liveness::quorum::Told;
 use planner::ha::Priority;
 
 use crate::daemon::Daemon;
@@ -213,8 +214,8 @@ pub enum Event {
     HadTick(usize, u64),
     /// Another host's `had` asks.
     HadAsk { to: usize, from: usize, sent: Moment, run: u64 },
-    /// It answers: whom the voter beside it follows.
-    HadTold { to: usize, from: usize, sent: Moment, run: u64, leader: Option<usize> },
+    /// It answers, and tells of the voter beside it if it looked at it.
+    HadTold { to: usize, from: usize, sent: Moment, run: u64, told: Option<Told> },
     /// The daemon's clock.
     DaemonTick(usize, u64),
     /// A coordinator's decision is committed.
