@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   keeper ── confirmed (an atomic) ──►┐
-//!   had-voters ── no majority anywhere ►┤   (asked while a renewal is overdue)
+//!   voters ── no majority anywhere ───►┤   (looked at while a renewal is overdue)
 //!   socket ── arm, disarm (a slot) ───►├─ had-guard ──► pet the dog
 //!   registry ── who still runs ───────►┘            └─► kill all guests
 //! ```
@@ -23,19 +23,18 @@ use liveness::Moment;
 use liveness::arming::{self, Armable, Probed, Watchdog};
 use liveness::countdown::{Countdown, Event, Phase, Rely, Settings};
 use liveness::profile::Profile;
+use liveness::quorum::Span;
 use serde::{Deserialize, Serialize};
 
 use crate::dog::{self, Dog, moment, nanos};
-use crate::etcd::Gateway;
 use crate::registry::Guests;
+use crate::voters::Voters;
 use crate::{journal, memory, now};
 
 /// Longest sleep of the thread.
 const NAP: Duration = Duration::from_secs(1);
 /// How long an order waits for the thread.
 const ORDER_LIMIT: Duration = Duration::from_secs(2);
-/// From one question to the voters to the next, while a renewal is overdue.
-const ASK_EVERY: Duration = Duration::from_millis(150);
 /// Durable writes by which the disk is judged when arming.
 const DISK_TRIES: u32 = 3;
 
@@ -69,11 +68,11 @@ struct Shared {
     /// Send times of the newest confirmations, nanoseconds after boot; zero: none.
     database: AtomicU64,
     storage: AtomicU64,
-    /// When the voters were asked that said that there is no majority anywhere.
+    /// When nobody had a majority, last: from and to. Read in the other order than written, so that a mixture of two is
+    /// shorter than what it is made of.
+    attested_since: AtomicU64,
     attested: AtomicU64,
-    /// From this age of the lease on they are asked, milliseconds; zero while disarmed.
-    ask_from_ms: AtomicU64,
-    voters: Mutex<Option<Gateway>>,
+    voters: Voters,
     round_trip: AtomicU64,
     phase: AtomicU8,
     self_stops: AtomicU64,
@@ -106,6 +105,7 @@ impl Guard {
     /// When the kernel gives no thread.
     pub fn start(
         guests: Arc<Guests>,
+        voters: Voters,
         volatile: &Path,
         state: &Path,
         boot_id: &str,
@@ -117,9 +117,9 @@ impl Guard {
             guests,
             database: AtomicU64::new(0),
             storage: AtomicU64::new(0),
+            attested_since: AtomicU64::new(0),
             attested: AtomicU64::new(0),
-            ask_from_ms: AtomicU64::new(0),
-            voters: Mutex::new(None),
+            voters,
             round_trip: AtomicU64::new(0),
             phase: AtomicU8::new(0),
             self_stops: AtomicU64::new(0),
@@ -128,8 +128,15 @@ impl Guard {
         });
         let worker = Arc::clone(&shared);
         memory::small_thread("had-guard", move || worker.guard_forever())?;
+        let looker = Arc::clone(&shared);
+        memory::small_thread("had-voter", move || {
+            let voters = looker.voters.clone();
+            voters.look_forever(|| looker.is_overdue(), |span| looker.attest(span));
+        })?;
         let asker = Arc::clone(&shared);
-        memory::small_thread("had-voters", move || asker.ask_voters_forever())?;
+        memory::small_thread("had-voters", move || {
+            asker.voters.clone().ask_forever(|| asker.is_overdue());
+        })?;
         let confirmed = volatile.join("had.confirmed");
         let confirmed =
             File::options().read(true).write(true).create(true).truncate(false).open(&confirmed);
@@ -159,9 +166,9 @@ impl Guard {
         }
     }
 
-    /// Whom to ask whether there is a majority anywhere: all voters.
-    pub fn set_voters(&self, voters: Gateway) {
-        *self.shared.voters.lock().unwrap_or_else(PoisonError::into_inner) = Some(voters);
+    /// What is known of the voters.
+    pub fn voters(&self) -> &Voters {
+        &self.shared.voters
     }
 
     /// The lease on shared storage was written and read back; the write was sent then.
@@ -195,7 +202,6 @@ impl Guard {
         let _ = std::fs::remove_file(&self.file);
         self.give(Order::Disarm, |state| state == GuardState::Disarmed)?;
         self.shared.lock().armed = None;
-        self.shared.ask_from_ms.store(0, Ordering::SeqCst);
         journal::info("disarmed: guests run on whatever happens");
         Ok(())
     }
@@ -247,7 +253,7 @@ impl Guard {
     pub fn arm_with(
         &self,
         config: &ArmConfig,
-        profile: &Profile,
+        profile: &'static Profile,
         confirmed: Moment,
         dog: Box<dyn Dog>,
     ) -> Result<(), Refusal> {
@@ -285,8 +291,7 @@ impl Guard {
             return refuse(text, dog);
         }
         let settings = Settings::of(profile, rely);
-        let half = u64::try_from((profile.self_stop_age / 2).as_millis()).unwrap_or(u64::MAX);
-        self.shared.ask_from_ms.store(half, Ordering::SeqCst);
+        self.shared.voters.go_by(profile);
         let text = format!(
             "armed with profile {}: {} of {:.1} s, margin {:.3} s",
             profile.name,
@@ -379,20 +384,19 @@ impl Shared {
         }
     }
 
-    /// Asks the voters while a renewal is overdue, so that the loss of the database by everyone stops no guest.
-    fn ask_voters_forever(&self) {
-        loop {
-            std::thread::sleep(ASK_EVERY);
-            let from = Duration::from_millis(self.ask_from_ms.load(Ordering::SeqCst));
-            let age = now().since(moment(self.database.load(Ordering::SeqCst)));
-            if from.is_zero() || age < from {
-                continue;
-            }
-            let mut voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(asked_at) = voters.as_mut().and_then(Gateway::no_majority_anywhere) {
-                self.attested.fetch_max(nanos(asked_at), Ordering::SeqCst);
-                self.changed.notify_all();
-            }
+    /// Whether the lease's renewal is overdue, and somebody wants to know what that means: this host, while it is armed, or
+    /// others.
+    fn is_overdue(&self) -> bool {
+        let held = self.database.load(Ordering::SeqCst);
+        let is_late = held > 0 && now().since(moment(held)) >= self.voters.look_from();
+        is_late && (self.phase() != GuardState::Disarmed || self.voters.are_told_of())
+    }
+
+    fn attest(&self, span: Span) {
+        if self.attested.load(Ordering::SeqCst) < nanos(span.until) {
+            self.attested_since.store(nanos(span.since), Ordering::SeqCst);
+            self.attested.store(nanos(span.until), Ordering::SeqCst);
+            self.changed.notify_all();
         }
     }
 
@@ -440,7 +444,9 @@ impl Shared {
         }
         let attested = self.attested.load(Ordering::SeqCst);
         if attested > 0 {
-            countdown.step(Event::NoMajorityAnywhere { asked_at: moment(attested) }, now());
+            let since = moment(self.attested_since.load(Ordering::SeqCst));
+            let span = Span { since, until: moment(attested) };
+            countdown.step(Event::NoMajorityAnywhere(span), now());
         }
         if storage > 0 {
             countdown.step(Event::StorageConfirmed { sent_at: moment(storage) }, now());

@@ -98,9 +98,7 @@ impl Keeper {
         match read(directory) {
             Ok(Some(Stored { boot_id: stored, config: Some(config), lease, .. })) => {
                 if stored == boot_id {
-                    if let Ok(voters) = Gateway::new(&config) {
-                        guard.set_voters(voters);
-                    }
+                    guard.voters().are(&config);
                     state.go_on(config, lease.map(LeaseId), warnings);
                 } else {
                     warnings.push("the lease of another boot is not taken up".into());
@@ -130,9 +128,7 @@ impl Keeper {
         check(&config)?;
         let gateway =
             Gateway::new(&config).map_err(|error| Refusal::new(Code::Invalid, chain(&error)))?;
-        if let Ok(voters) = Gateway::new(&config) {
-            self.shared.guard.set_voters(voters);
-        }
+        self.shared.guard.voters().are(&config);
         let ticket = {
             let mut state = self.shared.lock();
             let adopt = state.config.as_ref().filter(|old| is_same_lease(old, &config));
@@ -159,6 +155,7 @@ impl Keeper {
     /// When the database did not confirm it in time. The configuration is forgotten all the same, and the lease ends
     /// with its TTL.
     pub fn release(&self) -> Result<(), Refusal> {
+        self.shared.guard.voters().forget();
         let mut state = self.shared.lock();
         state.config = None;
         state.orders.push((Event::Released, None));

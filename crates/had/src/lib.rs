@@ -19,7 +19,8 @@
 //! adopts what runs.
 //!
 //! Next: [`registry`] for the rules about guests, [`keeper`] for the lease, `host::had` for the protocol. [`guard`] stops
-//! guests in time while high availability is on, [`dog`] is what bites if it can't, [`beats`] hears the other hosts.
+//! guests in time while high availability is on, [`dog`] is what bites if it can't, [`beats`] hears the other hosts,
+//! [`voters`] sees when nobody has a majority.
 
 pub mod beats;
 pub mod dog;
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod registry;
 pub mod server;
 pub mod store;
+pub mod voters;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,11 +130,19 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let volatile = options.socket.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(volatile)
         .with_context(|| format!("cannot make {}", volatile.display()))?;
-    let guard =
-        Guard::start(Arc::clone(&guests), volatile, &options.state, &boot_id, &mut warnings)?;
+    let voters = voters::Voters::default();
+    let guard = Guard::start(
+        Arc::clone(&guests),
+        voters.clone(),
+        volatile,
+        &options.state,
+        &boot_id,
+        &mut warnings,
+    )?;
     let guard = Arc::new(guard);
     let kept = Arc::clone(&guard);
     let keeper = Keeper::start(Arc::clone(&store), kept, &options.state, &boot_id, &mut warnings)?;
+    let beats = beats::Beats::start(voters, volatile, &boot_id, &mut warnings);
     let server = Server::bind(&options.socket)
         .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
     for warning in &warnings {
@@ -143,7 +153,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let host = server::Host {
         guests,
         guard,
-        beats: beats::Beats::default(),
+        beats,
         keeper,
         store,
         boot_id,

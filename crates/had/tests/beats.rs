@@ -29,8 +29,9 @@ fn config(
     BeatsConfig {
         host: Uuid::from_u128(own),
         listen,
-        peers: vec![BeatsPeer { host: Uuid::from_u128(other), address: to }],
+        peers: vec![BeatsPeer { host: Uuid::from_u128(other), address: to, voter: None }],
         secret: secret.to_owned(),
+        voter: None,
     }
 }
 

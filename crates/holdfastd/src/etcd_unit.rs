@@ -15,6 +15,8 @@ use pooldb::etcd::members::UnitSpec;
 
 use crate::lineage::gate;
 
+/// Names the database process, for `holdfast-had`: one that is gone is known to answer no leader.
+pub const PROCESS_FILE: &str = "process";
 /// How often the spec is looked at, and the longest reaction to a change.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 /// A spec that looks unchanged is read again after this.
@@ -79,8 +81,12 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
             for (name, value) in &spec.env {
                 command = command.env(name, value);
             }
+            // Before and after: a file that stands names no process that another one has followed.
+            let known_as = dir.join(PROCESS_FILE);
+            let _ = std::fs::remove_file(&known_as);
             match command.spawn(Stream::Inherit, Stream::Inherit) {
                 Ok(running) => {
+                    tell(&known_as, running.pid());
                     tracing::info!(
                         pid = running.pid(),
                         generation = spec.generation,
@@ -98,6 +104,17 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
         }
         // A supervisor without children has nothing else to wait on.
         std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Failing, a process that is gone is not known to be.
+fn tell(file: &Path, pid: i32) {
+    let told = host::proc::start_ticks(pid).and_then(|ticks| match ticks {
+        Some(start_ticks) => host::proc::write_id(file, host::proc::ProcessId { pid, start_ticks }),
+        None => Ok(()),
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "nobody was told which process the database is");
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use host::had::{
-    ArmConfig, AsyncClient, Guest, GuestProcess, HadError, LeaseConfig, Status, Stopped,
+    ArmConfig, AsyncClient, BeatsConfig, Guest, GuestProcess, HadError, LeaseConfig, Status,
+    Stopped,
 };
 use uuid::Uuid;
 
@@ -27,6 +28,10 @@ pub trait Registry: Send + Sync + fmt::Debug {
     async fn lease_release(&self) -> Result<(), HadError>;
     /// Has guests stopped by themselves in time from now on. Fakes, which count down nothing, take no notice.
     async fn arm(&self, _config: &ArmConfig) -> Result<(), HadError> {
+        Ok(())
+    }
+    /// Exchanges beats with other hosts from now on. Fakes hear nobody.
+    async fn beats(&self, _config: &BeatsConfig) -> Result<(), HadError> {
         Ok(())
     }
     /// Guests run on whatever happens.
@@ -73,6 +78,9 @@ impl Registry for AsyncClient {
     }
     async fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
         Self::arm(self, config).await
+    }
+    async fn beats(&self, config: &BeatsConfig) -> Result<(), HadError> {
+        Self::beats(self, config).await
     }
     async fn disarm(&self) -> Result<(), HadError> {
         Self::disarm(self).await

@@ -78,8 +78,23 @@ pub struct BeatsConfig {
     pub listen: std::net::SocketAddr,
     /// The others.
     pub peers: Vec<BeatsPeer>,
-    /// File with the secret that all hosts of the pool share; read once.
+    /// File with the secret that all hosts of the pool share; read at each configuration.
     pub secret: PathBuf,
+    /// The voter on this host, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voter: Option<VoterBeside>,
+}
+
+/// The voter on the same host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoterBeside {
+    /// As it stands among [`LeaseConfig::endpoints`].
+    pub endpoint: String,
+    /// The database's number of it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
+    /// File with its process, as [`crate::proc::write_id`] writes it.
+    pub process: PathBuf,
 }
 
 /// Another host.
@@ -89,6 +104,9 @@ pub struct BeatsPeer {
     pub host: Uuid,
     /// Where it listens, UDP.
     pub address: std::net::SocketAddr,
+    /// The voter on it, as it stands among [`LeaseConfig::endpoints`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voter: Option<String>,
 }
 
 /// How a link with another host is, in one word.
@@ -712,6 +730,11 @@ impl AsyncClient {
     /// See [`Request::LeaseRelease`].
     pub async fn lease_release(&self) -> Result<(), HadError> {
         self.call::<Empty>(&Request::LeaseRelease).await.map(drop)
+    }
+
+    /// See [`Request::Beats`].
+    pub async fn beats(&self, config: &BeatsConfig) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Beats(config.clone())).await.map(drop)
     }
 
     /// See [`Request::Arm`].

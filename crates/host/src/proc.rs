@@ -108,6 +108,63 @@ fn end(
     Ok(ready > 0)
 }
 
+/// What a process has done so far: how often each of its threads gave up a processor or was taken from one. Two that are
+/// equal say that it executed nothing between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity(Vec<(i32, u64)>);
+
+/// Reads that; `None` if one of its threads runs or is about to, or if the process is gone.
+pub fn activity(pid: i32) -> Result<Option<Activity>> {
+    let path = PathBuf::from(format!("/proc/{pid}/task"));
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(Error::io("list", path)(error)),
+    };
+    let mut threads = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", &path))?;
+        let Some(thread) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(text) = std::fs::read_to_string(entry.path().join("status")) else {
+            return Ok(None);
+        };
+        let Some(switches) = switches(&text) else { return Ok(None) };
+        threads.push((thread, switches));
+    }
+    Ok((!threads.is_empty()).then_some(Activity(threads)))
+}
+
+/// From the text of /proc/PID/task/TID/status; `None` while it runs.
+fn switches(text: &str) -> Option<u64> {
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').split_whitespace().next()
+    };
+    if value("State")? == "R" {
+        return None;
+    }
+    let count = |name| value(name)?.parse::<u64>().ok();
+    count("voluntary_ctxt_switches")?.checked_add(count("nonvoluntary_ctxt_switches")?)
+}
+
+/// Writes which process that is into a file, so that another program can look after it. Replaces it as a whole; not durable.
+pub fn write_id(path: &Path, id: ProcessId) -> Result<()> {
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, format!("{} {}\n", id.pid, id.start_ticks))
+        .map_err(Error::io("write", &fresh))?;
+    std::fs::rename(&fresh, path).map_err(Error::io("rename", path))
+}
+
+/// Reads what [`write_id`] wrote; `None` if there is nothing or it is damaged.
+pub fn read_id(path: &Path) -> Option<ProcessId> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut words = text.split_whitespace().map(str::parse::<u64>);
+    let (pid, start_ticks) = (words.next()?.ok()?, words.next()?.ok()?);
+    Some(ProcessId { pid: i32::try_from(pid).ok()?, start_ticks })
+}
+
 /// Numbers of all processes.
 pub fn pids() -> Result<Vec<i32>> {
     let entries = std::fs::read_dir("/proc").map_err(Error::io("list", "/proc"))?;

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::Moment;
 use crate::profile::Profile;
+use crate::quorum::Span;
 
 /// Which leases keep the guests running. What survivors accept as proof follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,8 +36,10 @@ pub struct Settings {
     pub self_stop_age: Duration,
     /// From one pet to the next.
     pub pet_period: Duration,
-    /// How long the voters' word "I have no leader" counts (rule 3).
+    /// For how long it counts that nobody had a majority (rule 3), at least.
     pub attestation_age: Duration,
+    /// See [`Profile::commit_gap`].
+    pub commit_gap: Duration,
     /// Which leases count.
     pub rely: Rely,
 }
@@ -48,8 +51,19 @@ impl Settings {
             self_stop_age: profile.self_stop_age,
             pet_period: profile.pet_period,
             attestation_age: profile.attestation_age,
+            commit_gap: profile.commit_gap,
             rely,
         }
+    }
+
+    /// For how long it counts that nobody had a majority in this time.
+    ///
+    /// Judges of leases begin their whole wait after a gap, so any gap would be worth as much as a renewal. What was seen
+    /// for a moment only is not trusted with more than the budget has for it; the longer it lasted, the more: at its end
+    /// voters elect, and clients find the leader.
+    fn holds(&self, span: Span) -> Duration {
+        let lasted = span.until.since(span.since).saturating_sub(self.commit_gap);
+        (self.attestation_age + lasted).min(self.self_stop_age.max(self.attestation_age))
     }
 }
 
@@ -76,11 +90,8 @@ pub enum Event {
         /// When that write was sent.
         sent_at: Moment,
     },
-    /// So many voters said "I have no leader" that the others can't be a majority (rule 3).
-    NoMajorityAnywhere {
-        /// When the oldest of these questions was sent.
-        asked_at: Moment,
-    },
+    /// So many voters were without a leader that the others can't be a majority (rule 3).
+    NoMajorityAnywhere(Span),
     /// Time has passed. `guests` is how many registered guests still run.
     Tick {
         /// Guests whose processes have not ended.
@@ -117,7 +128,7 @@ pub struct Countdown {
     phase: Phase,
     database: Option<Moment>,
     storage: Option<Moment>,
-    attested: Option<Moment>,
+    attested: Option<Span>,
     stop_began: Option<Moment>,
     pet_at: Option<Moment>,
     kill_at: Option<Moment>,
@@ -153,7 +164,11 @@ impl Countdown {
             Event::Disarmed => self.disarm(),
             Event::DatabaseConfirmed { sent_at } => newer(&mut self.database, sent_at),
             Event::StorageConfirmed { sent_at } => newer(&mut self.storage, sent_at),
-            Event::NoMajorityAnywhere { asked_at } => newer(&mut self.attested, asked_at),
+            Event::NoMajorityAnywhere(span) => {
+                if self.attested.is_none_or(|known| known.until < span.until) {
+                    self.attested = Some(span);
+                }
+            }
             Event::Tick { guests } => return self.tick(guests, now),
         }
         Actions::default()
@@ -176,7 +191,7 @@ impl Countdown {
             return None;
         }
         let by_lease = self.confirmed(settings.rely)? + settings.self_stop_age;
-        let by_word = self.attested.map(|asked| asked + settings.attestation_age);
+        let by_word = self.attested.map(|span| span.until + settings.holds(span));
         Some(by_word.map_or(by_lease, |word| word.max(by_lease)))
     }
 

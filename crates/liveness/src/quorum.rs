@@ -15,8 +15,7 @@
 //! is an error. The span must be longer than the gap after which an expiry no longer counts (rule 3b): whoever judges
 //! leases then begins its whole wait anew *after* that span, and this host has stopped long before it ends.
 //!
-//! Invariants: a span begins no sooner and ends no later than what was seen: between looks that are further apart than
-//! an election nothing is known; ages are turned into moments of the receiver's clock on the safe side.
+//! Invariants: a span begins no sooner and ends no later than what was seen, and holds in all moments between its looks; ages are turned into moments of the receiver's clock on the safe side.
 
 use std::time::Duration;
 
@@ -28,8 +27,8 @@ pub type Member = u64;
 
 /// From one look at the voter beside to the next, while a renewal is overdue.
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Between looks further apart than this a process may have come and gone.
-pub const LOOK_GAP: Duration = Duration::from_millis(500);
+/// No database of ours has a shorter election time-out: so long its voters hear nothing before they lose a leader.
+pub const ELECTION: Duration = Duration::from_millis(500);
 /// What clocks and rounding may take of a span.
 const SLACK: Duration = Duration::from_millis(20);
 /// Longest age that is told and believed: more adds nothing.
@@ -38,9 +37,9 @@ pub const OLDEST: Duration = Duration::from_secs(10);
 /// How a voter was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Word {
-    /// Its process does not exist.
+    /// Its process does not exist, nor was another one started since that ended.
     Gone,
-    /// Its process executed nothing during the look.
+    /// Its process executed nothing during the whole look.
     Still,
     /// It answered that it has no leader.
     Leaderless,
@@ -57,7 +56,7 @@ pub struct Look {
     pub member: Option<Member>,
     /// The election that it is in; zero where that is not known.
     pub term: u64,
-    /// Which process was seen, zero where that can't be known: another run of a voter has another number.
+    /// Which process was seen or is gone, zero where that can't be known: another run of a voter has another number.
     pub process: u64,
     /// When the look began.
     pub began: Moment,
@@ -110,7 +109,8 @@ impl Report {
 
     /// What another host told, by our clock: it sent after it had got what we sent at `echoed`, and before `now`.
     pub fn heard(told: &Told, echoed: Moment, now: Moment) -> Self {
-        let (begins, ends) = (|age: Duration| now.before(age.min(OLDEST)), |age| echoed.before(age));
+        let (begins, ends) =
+            (|age: Duration| now.before(age.min(OLDEST)), |age| echoed.before(age));
         Self {
             word: told.word,
             member: told.member,
@@ -122,9 +122,8 @@ impl Report {
 }
 
 /// The voter beside a host, over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Beside {
-    election: Duration,
     last: Option<Seen>,
 }
 
@@ -142,9 +141,9 @@ impl Seen {
 }
 
 impl Beside {
-    /// Nothing seen yet; `election` is the database's election time-out.
-    pub const fn new(election: Duration) -> Self {
-        Self { election, last: None }
+    /// Nothing seen yet.
+    pub const fn new() -> Self {
+        Self { last: None }
     }
 
     /// Takes in a look; `None`: it taught nothing.
@@ -165,29 +164,30 @@ impl Beside {
 
     /// Since when it is so, if it was so at the look before already and could not be otherwise between the two.
     fn continued(&self, found: &Look) -> Option<Moment> {
-        let Seen { look: before, since, .. } = self.last?;
-        let apart = found.ended.since(before.began);
-        let is_process = |word| matches!(word, Word::Gone | Word::Still);
-        let by_process = is_process(before.word) || is_process(found.word);
-        // To win and lose a leader takes an election time-out.
-        if apart >= self.election || (by_process && apart > LOOK_GAP) {
-            return None;
-        }
+        let seen = self.last?;
+        let before = seen.look;
+        // To lose a leader takes an election time-out, so one that was won between two looks would be seen.
+        let in_time = found.ended.since(before.began) < ELECTION;
+        let same_process = before.process == found.process;
+        let known_process = same_process && found.process != 0;
+        let same_term = before.term == found.term;
         match (before.word, found.word) {
             (Word::Names(one), Word::Names(other)) => {
-                (one == other && before.term == found.term).then_some(since)
+                (one == other && same_term && same_process && in_time).then_some(seen.since)
             }
-            // The leader was lost within its term: by a whole election time-out without a sign of life, or without an
-            // answer of a majority.
-            (Word::Names(_), Word::Leaderless)
-                if before.term == found.term
-                    && before.process == found.process
-                    && found.process != 0 =>
-            {
-                Some(found.ended.before(self.election))
+            (Word::Leaderless, Word::Leaderless) => (same_process && in_time).then_some(seen.since),
+            // By a whole election time-out without a sign of life, or without an answer of a majority.
+            (Word::Names(_), Word::Leaderless) => {
+                (same_term && known_process && in_time).then_some(found.ended.before(ELECTION))
             }
-            (Word::Names(_), _) | (_, Word::Names(_)) => None,
-            _ => Some(since),
+            // It started between; who has just started has lost nobody yet.
+            (Word::Gone, Word::Leaderless) => in_time.then_some(seen.since),
+            (Word::Gone, Word::Gone) => known_process.then_some(seen.since),
+            // Moments between the two would be moments in which it may have answered.
+            (Word::Still, Word::Still) => {
+                (known_process && found.began <= seen.until()).then_some(seen.since)
+            }
+            (Word::Still, _) | (_, Word::Gone | Word::Still) | (_, Word::Names(_)) => None,
         }
     }
 
@@ -197,7 +197,7 @@ impl Beside {
         let same = before.look.term == found.term && found.term != 0;
         match (before.look.word, found.word) {
             (Word::Leaderless, Word::Names(_)) if same => Some((before.since, before.until())),
-            (Word::Names(_), Word::Names(_)) if same => before.lost,
+            (Word::Names(one), Word::Names(other)) if same && one == other => before.lost,
             _ => None,
         }
     }
@@ -220,32 +220,46 @@ pub fn least(profile: &Profile) -> Duration {
     profile.commit_gap + SLACK
 }
 
-/// The last moment at which nobody had a majority, nor for `least` before it; `None` if that is not shown.
+/// A time in which nobody had a majority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// From then on.
+    pub since: Moment,
+    /// Up to then.
+    pub until: Moment,
+}
+
+/// The last time of at least `least` in which nobody had a majority; `None` if none is shown.
 ///
 /// One entry a voter, all of them: what is known of it, by the same clock, perhaps from two sources.
-pub fn no_majority(voters: &[[Option<Report>; 2]], least: Duration) -> Option<Moment> {
+pub fn no_majority(voters: &[[Option<Report>; 2]], least: Duration) -> Option<Span> {
     let needed = voters.len() - voters.len() / 2;
     // When each of them was without, for long enough.
     let spans = || {
-        (0..voters.len()).filter_map(|n| {
-            let known = voters[n].iter().flatten();
-            let spans = known.filter_map(|report| without(report, voters));
-            spans.filter(|(since, until)| *until >= *since + least).max_by_key(|(_, until)| *until)
+        voters.iter().filter_map(|known| {
+            let spans = known.iter().flatten().filter_map(|report| without(report, voters));
+            spans.filter(|s| s.until >= s.since + least).max_by_key(|s| s.until)
         })
     };
-    let covers = |at: Moment| {
-        let holds = |(since, until): &(Moment, Moment)| *since + least <= at && at <= *until;
-        spans().filter(holds).count() >= needed
+    // Who was without at `at`, counted from `from` on.
+    let share = |from: Moment, at: Moment| {
+        spans().filter(|s| s.since <= from && at <= s.until).count() >= needed
+    };
+    let whole = |until: Moment| {
+        let began = spans().map(|s| s.since).filter(|from| share(*from, until)).min()?;
+        (began + least <= until).then_some(Span { since: began, until })
     };
     if voters.is_empty() {
         return None;
     }
-    spans().map(|(_, until)| until).filter(|at| covers(*at)).max()
+    spans().filter_map(|s| whole(s.until)).max_by_key(|s| s.until)
 }
 
 /// When the voter of this report got no leader's orders, as far as it shows.
-fn without(report: &Report, voters: &[[Option<Report>; 2]]) -> Option<(Moment, Moment)> {
-    let Word::Names(leader) = report.word else { return Some((report.since, report.until)) };
+fn without(report: &Report, voters: &[[Option<Report>; 2]]) -> Option<Span> {
+    let Word::Names(leader) = report.word else {
+        return Some(Span { since: report.since, until: report.until });
+    };
     let its = voters.iter().flatten().flatten().filter(|other| other.member == Some(leader));
     let idle = its.filter(|other| match other.word {
         Word::Names(named) => named != leader,
@@ -253,10 +267,11 @@ fn without(report: &Report, voters: &[[Option<Report>; 2]]) -> Option<(Moment, M
     });
     idle.map(|other| {
         let until = report.until.min(other.until);
-        match report.lost {
-            Some((from, to)) if other.since <= to => (from, until),
-            _ => (report.since.max(other.since), until),
-        }
+        let since = match report.lost {
+            Some((from, to)) if other.since <= to => from,
+            _ => report.since.max(other.since),
+        };
+        Span { since, until }
     })
-    .max_by_key(|(_, until)| *until)
+    .max_by_key(|span| span.until)
 }

@@ -92,6 +92,11 @@ impl Peer {
 
     /// Time has passed: the beat to send now, if one is due.
     pub fn tick(&mut self, now: Moment) -> Option<Beat> {
+        self.tick_every(INTERVAL, now)
+    }
+
+    /// The same with another pause between beats, at most [`INTERVAL`]: for one who has something to tell that ages.
+    pub fn tick_every(&mut self, interval: Duration, now: Moment) -> Option<Beat> {
         let paused = self.ticked.is_some_and(|at| now.since(at) > OWN_PAUSE);
         self.ticked = Some(now);
         if paused {
@@ -102,7 +107,7 @@ impl Peer {
         if self.send_at.is_some_and(|at| now < at) {
             return None;
         }
-        self.send_at = Some(now + INTERVAL);
+        self.send_at = Some(now + interval);
         let number = self.next;
         self.next += 1;
         let slot = usize::try_from(number % SENT as u64).unwrap_or(0);
@@ -110,11 +115,15 @@ impl Peer {
         Some(Beat { run: self.run, number, echo: self.newest })
     }
 
+    /// When we sent what this beat echoes, if that is not too long ago: the peer sent it after that.
+    pub fn echoed(&self, beat: &Beat) -> Option<Moment> {
+        let (_, number) = beat.echo.filter(|(run, _)| *run == self.run)?;
+        self.sent.iter().flatten().find(|(n, _)| *n == number).map(|(_, at)| *at)
+    }
+
     /// A beat of the peer arrived, authenticated. Returns whether it counted.
     pub fn hear(&mut self, beat: &Beat, now: Moment) -> bool {
-        let echoed = beat.echo.filter(|(run, _)| *run == self.run).and_then(|(_, number)| {
-            self.sent.iter().flatten().find(|(n, _)| *n == number).map(|(_, at)| *at)
-        });
+        let echoed = self.echoed(beat);
         let is_fresh = echoed.is_some_and(|sent| now.since(sent) < SILENCE);
         let known = self.newest.filter(|(run, _)| *run == beat.run);
         if known.is_some_and(|(_, number)| beat.number <= number) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use liveness::Moment;
 use liveness::countdown::{Actions, Countdown, Event, Phase, Rely, Settings};
 use liveness::profile::{FAST, Profile, STANDARD, WIDE};
+use liveness::quorum::Span;
 use proptest::prelude::*;
 
 fn at(ms: u64) -> Moment {
@@ -61,8 +62,17 @@ fn guests_are_stopped_at_s_and_nothing_is_petted_until_they_are_gone() {
 #[test]
 fn no_majority_anywhere_keeps_guests_for_as_long_as_the_word_is_fresh() {
     let mut c = armed(Rely::Database);
-    c.step(Event::NoMajorityAnywhere { asked_at: at(7_800) }, at(7_900));
-    assert_eq!(tick(&mut c, 1, 8_700), PET);
+    // Longer than the gap by nothing: a second. Longer by a second: two. Very long: as a renewal.
+    for (since, until, holds) in [(6_800, 7_800, 1_000), (5_800, 7_800, 2_000), (0, 9_000, 7_000)] {
+        let mut c = c;
+        c.step(Event::NoMajorityAnywhere(Span { since: at(since), until: at(until) }), at(7_900));
+        assert_eq!(tick(&mut c, 1, until + holds - 1), PET);
+        assert_eq!(tick(&mut c, 1, until + holds), KILL);
+    }
+    let old = Span { since: at(0), until: at(3_000) };
+    c.step(Event::NoMajorityAnywhere(Span { since: at(6_800), until: at(7_800) }), at(7_900));
+    c.step(Event::NoMajorityAnywhere(old), at(7_950));
+    assert_eq!(tick(&mut c, 1, 8_799), PET, "what is older changes nothing");
     assert_eq!(tick(&mut c, 1, 8_800), KILL);
 }
 

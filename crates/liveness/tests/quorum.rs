@@ -7,7 +7,8 @@ use liveness::profile::STANDARD;
 use liveness::quorum::{Beside, LOOK_EVERY, Look, Member, Report, Told, Word, least, no_majority};
 use proptest::prelude::*;
 
-const ELECTION: u64 = 1_500;
+/// Of the voters, milliseconds.
+const ELECTION: u64 = 500;
 
 fn at(ms: u64) -> Moment {
     Moment::since_boot(Duration::from_millis(ms))
@@ -19,7 +20,7 @@ fn report(member: Member, word: Word, since: u64, until: u64) -> Option<Report> 
 
 fn judge(reports: &[Option<Report>]) -> Option<Moment> {
     let voters: Vec<_> = reports.iter().map(|one| [*one, None]).collect();
-    no_majority(&voters, least(&STANDARD))
+    no_majority(&voters, least(&STANDARD)).map(|span| span.until)
 }
 
 #[test]
@@ -70,36 +71,54 @@ fn look(word: Word, term: u64, process: u64, ms: u64) -> Look {
 
 #[test]
 fn looks_become_spans_where_nothing_can_have_happened_between() {
-    use Word::{Gone, Leaderless, Names};
+    use Word::{Gone, Leaderless, Names, Still};
     let spans = |looks: &[Look]| {
-        let mut beside = Beside::new(Duration::from_millis(ELECTION));
+        let mut beside = Beside::new();
         looks.iter().for_each(|one| beside.look(Some(*one)));
         beside.report().map(|r| (r.since, r.until))
     };
     let one = look(Leaderless, 3, 7, 1_000);
     assert_eq!(spans(&[one]), Some((at(1_005), at(1_000))), "one look is no span");
     let lost = [look(Names(2), 3, 7, 2_000), look(Leaderless, 3, 7, 2_100)];
-    assert_eq!(spans(&lost), Some((at(605), at(2_100))), "lost by a whole time-out");
+    assert_eq!(spans(&lost), Some((at(1_605), at(2_100))), "lost by a whole time-out");
     let restarted = [look(Names(2), 3, 7, 2_000), look(Leaderless, 3, 8, 2_100)];
     assert_eq!(spans(&restarted), Some((at(2_105), at(2_100))), "another process");
     let voted = [look(Names(2), 3, 7, 2_000), look(Leaderless, 4, 7, 2_100)];
     assert_eq!(spans(&voted), Some((at(2_105), at(2_100))), "another election");
-    let again = [look(Leaderless, 3, 7, 2_000), look(Leaderless, 3, 7, 2_900), look(Names(2), 3, 7, 3_000)];
-    assert_eq!(spans(&again), Some((at(3_005), at(3_000))), "an old leader's late sign of life");
-    let mut beside = Beside::new(Duration::from_millis(ELECTION));
+    let again =
+        [look(Leaderless, 3, 7, 2_000), look(Leaderless, 3, 7, 2_300), look(Names(2), 3, 7, 2_400)];
+    assert_eq!(spans(&again), Some((at(2_405), at(2_400))), "an old leader's late sign of life");
+    let mut beside = Beside::new();
     again.iter().for_each(|one| beside.look(Some(*one)));
-    beside.look(Some(look(Names(2), 3, 7, 3_100)));
+    for ms in (2_700..=3_100).step_by(200) {
+        beside.look(Some(look(Names(2), 3, 7, ms)));
+    }
     let late = beside.report().expect("seen");
-    assert_eq!(late.lost, Some((at(2_005), at(2_900))));
+    assert_eq!(late.lost, Some((at(2_005), at(2_300))));
     let led = report(2, Leaderless, 1_000, 3_050);
     assert_eq!(judge(&[Some(late), led, None]), Some(at(3_050)), "its leader leads nobody");
     let leads = report(2, Names(2), 1_000, 3_050);
     assert_eq!(judge(&[Some(late), leads, report(3, Gone, 0, 4_000)]), None);
     let died = [look(Leaderless, 3, 7, 1_000), look(Gone, 0, 7, 1_100), look(Gone, 0, 7, 1_200)];
-    assert_eq!(spans(&died), Some((at(1_005), at(1_200))));
-    let away = [look(Gone, 0, 7, 1_000), look(Gone, 0, 7, 1_600)];
-    assert_eq!(spans(&away), Some((at(1_605), at(1_600))), "nobody looked between");
-    let mut beside = Beside::new(Duration::from_millis(ELECTION));
+    assert_eq!(
+        spans(&died),
+        Some((at(1_105), at(1_200))),
+        "it may have won a leader before it died"
+    );
+    let back = [look(Gone, 0, 7, 1_000), look(Leaderless, 3, 8, 1_100)];
+    assert_eq!(spans(&back), Some((at(1_005), at(1_100))), "who starts has no leader");
+    let anew = [look(Gone, 0, 7, 1_000), look(Gone, 0, 8, 1_100)];
+    assert_eq!(spans(&anew), Some((at(1_105), at(1_100))), "another one ran between");
+    let away = [look(Leaderless, 3, 7, 1_000), look(Leaderless, 3, 7, 1_500)];
+    assert_eq!(spans(&away), Some((at(1_505), at(1_500))), "nobody looked between");
+    let frozen = |began, ended| Look { began: at(began), ended: at(ended), ..look(Still, 0, 7, 0) };
+    assert_eq!(spans(&[frozen(1_000, 1_100), frozen(1_000, 1_400)]), Some((at(1_000), at(1_400))));
+    assert_eq!(
+        spans(&[frozen(1_000, 1_100), frozen(1_101, 1_400)]),
+        Some((at(1_101), at(1_400))),
+        "it moved between"
+    );
+    let mut beside = Beside::new();
     beside.look(Some(one));
     beside.look(None);
     assert_eq!(beside.report(), None, "a look that taught nothing");
@@ -139,11 +158,10 @@ fn life(first: Member, turns: &[Turn]) -> Vec<Stretch> {
         let to = from + lasts;
         let (now, ran) = (term, process);
         let mut answers_to = from;
-        let following;
-        match word {
+        let following = match word {
             Word::Names(_) => {
                 answers_to = to;
-                following = match kind % 4 {
+                match kind % 4 {
                     // A leader is lost by a whole election time-out.
                     0 if *lasts > ELECTION => {
                         answers_to = to - ELECTION;
@@ -155,21 +173,40 @@ fn life(first: Member, turns: &[Turn]) -> Vec<Stretch> {
                         term += 1;
                         Word::Names(*next)
                     }
-                };
+                }
             }
             Word::Gone => {
                 process += 1;
-                following = Word::Leaderless;
+                Word::Leaderless
             }
+            // It goes on as it was, or finds that another leads by now.
+            Word::Still if kind % 2 == 0 => out.last().map_or(word, |s: &Stretch| s.word),
             Word::Still => {
-                following = Word::Names(*next);
                 term += 1;
+                Word::Names(*next)
             }
+            Word::Leaderless if kind % 3 == 0 => Word::Gone,
             Word::Leaderless => {
-                following = if kind % 3 == 0 { Word::Gone } else { Word::Names(*next) };
+                // A term has one leader.
+                let named = out.iter().rev().find_map(|s: &Stretch| match s.word {
+                    Word::Names(leader) if s.term == term => Some(leader),
+                    _ => None,
+                });
+                if named.is_some_and(|leader| leader != *next) {
+                    term += 1;
+                }
+                Word::Names(*next)
             }
-        }
-        out.push(Stretch { word, term: now, process: ran, from, to, answers_to });
+        };
+        let gone = word == Word::Gone;
+        out.push(Stretch {
+            word,
+            term: if gone { 0 } else { now },
+            process: ran,
+            from,
+            to,
+            answers_to,
+        });
         word = following;
         from = to;
     }
@@ -200,11 +237,11 @@ fn has_majority(lives: &[Vec<Stretch>], ms: u64) -> bool {
 
 fn lives() -> impl Strategy<Value = Vec<Vec<Stretch>>> {
     (2_usize..=5).prop_flat_map(|n| {
-        let turn = (any::<u8>(), 600_u64..4_000, 1..=n as u64);
-        let one = proptest::collection::vec(turn, 6..12);
-        proptest::collection::vec(one, n).prop_map(|all| {
-            all.iter().map(|turns| life(1, turns)).collect()
-        })
+        let lasts = prop_oneof![20_u64..400, 600_u64..4_000];
+        let turn = (any::<u8>(), lasts, 1..=n as u64);
+        let one = proptest::collection::vec(turn, 6..20);
+        proptest::collection::vec(one, n)
+            .prop_map(|all| all.iter().map(|turns| life(1, turns)).collect())
     })
 }
 
@@ -219,7 +256,7 @@ proptest! {
         delays in proptest::collection::vec((0_u64..90, 0_u64..250, 0_u64..250, any::<u8>()), 64),
     ) {
         let mut besides: Vec<Beside> =
-            lives.iter().map(|_| Beside::new(Duration::from_millis(ELECTION))).collect();
+            lives.iter().map(|_| Beside::new()).collect();
         let mut heard: Vec<[Option<Report>; 2]> = vec![[None; 2]; lives.len()];
         let mut draw = delays.iter().cycle();
         let step = u64::try_from(LOOK_EVERY.as_millis()).expect("short");
@@ -252,10 +289,11 @@ proptest! {
                     heard[n] = [Some(Report::heard(&told, echoed, at(sent + back))), None];
                 }
             }
-            if let Some(moment) = no_majority(&heard, least(&STANDARD)) {
-                let end = u64::try_from(moment.after_boot().as_millis()).expect("short");
-                prop_assert!(end <= now + 100);
-                for ms in end - 1_000..=end {
+            if let Some(span) = no_majority(&heard, least(&STANDARD)) {
+                let ms = |m: Moment| u64::try_from(m.after_boot().as_millis()).expect("short");
+                let (begin, end) = (ms(span.since), ms(span.until));
+                prop_assert!(begin + 1_000 < end && end <= now + 100);
+                for ms in begin..=end {
                     prop_assert!(!has_majority(&lives, ms), "a majority at {ms}, said none until {end}");
                 }
             }
@@ -266,7 +304,7 @@ proptest! {
 /// The property is not empty: histories in which nobody has a majority for long are seen as such.
 #[test]
 fn a_loss_of_two_voters_is_seen_within_a_second_and_a_half() {
-    let mut besides = [Beside::new(Duration::from_millis(ELECTION)); 3];
+    let mut besides = [Beside::new(); 3];
     let seen = (0..30_u64).map(|n| n * 100).find(|now| {
         let (now, words) = (*now, [Word::Gone, Word::Gone, Word::Names(1)]);
         for (n, beside) in besides.iter_mut().enumerate() {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use liveness::Moment;
 use liveness::countdown::{Actions, Countdown, Event as Count, Phase, Rely, Settings as Counting};
 use liveness::lease::{Command, Event as LeaseEvent, LeaseId, LeaseMachine, Settings};
-use liveness::quorum::{self, Beside, Look, Member, Report, Told, Word};
+use liveness::quorum::{self, Beside, Look, Member, Report, Span, Told, Word};
 use liveness::suspicion::INTERVAL;
 
 use crate::etcd::{Answer, Ask};
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// Rule 3: when nobody can have had a majority, as far as the hosts that are heard show.
-    fn no_majority_since(&self, host: usize) -> Option<Moment> {
+    fn no_majority(&self, host: usize) -> Option<Span> {
         let had = &self.hosts[host].had;
         let own = had.beside.as_ref().and_then(Beside::report);
         let known = |voter: &usize| {
@@ -165,8 +165,12 @@ impl World {
             ended: now,
         };
         let had = &mut self.hosts[host].had;
+        // It stood still since the look before, if it did at that one already: nothing thaws it for a moment only.
+        let was = had.beside.as_ref().and_then(Beside::report).filter(|r| r.word == Word::Still);
+        let began = was.filter(|_| word == Word::Still).map_or(now, |report| report.until);
+        let look = Look { began, ..look };
         had.looked_at = Some(now);
-        had.beside.get_or_insert(Beside::new(profile.election)).look(Some(look));
+        had.beside.get_or_insert_default().look(Some(look));
     }
 
     /// What is told of the voter beside this host.
@@ -185,10 +189,10 @@ impl World {
         if self.hosts[host].witness {
             return;
         }
-        let attested = self.no_majority_since(host);
+        let attested = self.no_majority(host);
         let h = &mut self.hosts[host];
-        if let Some(asked_at) = attested {
-            h.had.countdown.step(Count::NoMajorityAnywhere { asked_at }, now);
+        if let Some(span) = attested {
+            h.had.countdown.step(Count::NoMajorityAnywhere(span), now);
         }
         let before = h.had.countdown.phase();
         let actions = h.had.countdown.step(Count::Tick { guests: h.guests.len() }, now);

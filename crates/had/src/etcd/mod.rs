@@ -69,6 +69,17 @@ pub struct Done<T> {
     pub sent_at: Moment,
 }
 
+/// What a voter says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voter {
+    /// Who leads; itself perhaps.
+    pub leader: Option<u64>,
+    /// Its number.
+    pub member: Option<u64>,
+    /// The election that it is in; zero if it did not say.
+    pub term: u64,
+}
+
 /// Talks to the database's endpoints; one request at a time.
 #[derive(Debug)]
 pub struct Gateway {
@@ -163,34 +174,38 @@ impl Gateway {
         self.request("/v3/lease/revoke", &body, |_| Ok(()))
     }
 
-    /// Asks voters until so many said "I have no leader" that the others can't be a majority, and returns when the first
-    /// of these was asked; `None` if that does not come out (rule 3 of ha-anchors section 6). The endpoints must be all
-    /// voters. A voter that refuses the connection says nothing: that may be a firewall.
-    pub fn no_majority_anywhere(&mut self) -> Option<Moment> {
-        let voters = self.endpoints.len();
-        let needed = voters - voters / 2;
-        let (mut without, mut first) = (0, None);
-        for turn in 0..voters {
-            let at = (self.preferred + turn) % voters;
-            let leaderless = |reply: &Value| match number(&reply["leader"]).unwrap_or(0) {
-                0 => Ok(()),
-                leader => Err(format!("its leader is {leader:x}")),
-            };
-            let answer =
-                self.try_one(at, None, "/v3/maintenance/status", b"{}", VOTER_LIMIT, leaderless);
-            self.connection = None;
-            let Ok(done) = answer else { continue };
-            // Who answers is asked first the next time: what it says is worth something for a second only.
-            if without == 0 {
+    /// The endpoints, as configured.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(Endpoint::text)
+    }
+
+    /// Asks the voter at this endpoint whom it follows. An answer of an error, or of none in time, says nothing.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn voter(&mut self, endpoint: &str) -> Result<Voter, String> {
+        let at = self.endpoints.iter().position(|e| e.text() == endpoint);
+        let at = at.ok_or_else(|| format!("{endpoint} is no voter"))?;
+        let sticky = if at == self.preferred { self.connection.take() } else { None };
+        let read = |reply: &Value| {
+            let id =
+                |value: &Value| value.as_str().map_or_else(|| value.as_u64(), |t| t.parse().ok());
+            Ok(Voter {
+                leader: id(&reply["leader"]).filter(|leader| *leader != 0),
+                member: id(&reply["header"]["member_id"]).filter(|member| *member != 0),
+                term: id(&reply["raftTerm"])
+                    .or_else(|| id(&reply["header"]["raft_term"]))
+                    .unwrap_or(0),
+            })
+        };
+        match self.try_one(at, sticky, "/v3/maintenance/status", b"{}", VOTER_LIMIT, read) {
+            Ok(done) => {
                 self.preferred = at;
+                Ok(done.value)
             }
-            without += 1;
-            first.get_or_insert(done.sent_at);
-            if without >= needed {
-                return first;
-            }
+            Err(TryError::NoSuchLease) => Err("a strange answer".to_owned()),
+            Err(TryError::Failed(text)) => Err(text),
         }
-        None
     }
 
     /// Sends one request to the endpoints in turn until one carries it out.

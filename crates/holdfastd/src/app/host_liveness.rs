@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::had::{LinkState, LinkStatus};
 use pooldb::{Key, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,6 +17,7 @@ use xenapi::{Error, OpaqueRef, Record, Timestamp, Value};
 use super::host_recover::residents;
 use super::{find, map_text, ref_param, target, text};
 use crate::api::Authorized;
+use crate::reconcilers::beats;
 use crate::reconcilers::this_host::member;
 use crate::records::{Unknown, decode};
 use crate::{Daemon, View, fencing};
@@ -88,7 +90,8 @@ async fn liveness(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Erro
     let view = daemon.view().await;
     let host = find(&view, "host", ref_param(call, 0))?.clone();
     let signs = signs(daemon, &view, host.uuid()).await;
-    Ok(describe(daemon, &view, &host, &signs).to_string().into())
+    let links = beats::links(daemon).await;
+    Ok(describe(daemon, &view, &host, &signs, &links).to_string().into())
 }
 
 /// Signs of life that were asked for now.
@@ -151,8 +154,15 @@ pub(super) async fn signs(daemon: &Arc<Daemon>, view: &View, host: Uuid) -> Sign
     Signs { ping, tcp, api }
 }
 
-fn describe(daemon: &Daemon, view: &View, host: &Record, signs: &Signs) -> serde_json::Value {
+fn describe(
+    daemon: &Daemon,
+    view: &View,
+    host: &Record,
+    signs: &Signs,
+    links: &[LinkStatus],
+) -> serde_json::Value {
     let id = host.uuid();
+    let is_silent = |link: &LinkStatus| link.host == id && link.state == LinkState::Silent;
     let late = late(view, id);
     let now = daemon.now();
     let limit = dead_after(view);
@@ -182,7 +192,8 @@ fn describe(daemon: &Daemon, view: &View, host: &Record, signs: &Signs) -> serde
             (None, false) => "ended",
         },
         "heard_s": heard,
-        "suspected": peer.is_some_and(|p| p.suspected),
+        "beats": beats::said(links, id),
+        "suspected": peer.is_some_and(|p| p.suspected) || links.iter().any(is_silent),
         "ping": signs.ping,
         "tcp": signs.tcp,
         "api": signs.api,

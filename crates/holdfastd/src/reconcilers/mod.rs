@@ -20,6 +20,7 @@
 //! Each is a [`Worker`]: on a thread of its own, watched, started again when it stalls ([`crate::workers`]).
 
 pub mod arming;
+pub mod beats;
 pub mod coordinator;
 pub mod default_sr;
 pub mod dumps;

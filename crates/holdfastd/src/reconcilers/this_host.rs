@@ -1,11 +1,11 @@
 //! What this host tells the others, how it reaches the database, and what its helpers are told: its member record, the
-//! endpoints, `had`'s lease, its etcd unit, its repositories.
+//! endpoints, `had`'s lease and peers, its etcd unit, its repositories.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::had::LeaseConfig;
+use host::had::{BeatsConfig, LeaseConfig};
 use pooldb::{Key, Table, Txn};
 use uuid::Uuid;
 use xenapi::Timestamp;
@@ -19,7 +19,7 @@ use crate::first_start::{SCHEMA, VERSION};
 use crate::founding::plan_key;
 use crate::identity::Home;
 use crate::pki;
-use crate::reconcilers::arming;
+use crate::reconcilers::{arming, beats};
 use crate::records::{HostLease, Member, VoterPlan, decode, encode};
 use crate::{Daemon, View, leaving, returning, sagas, voter_unit};
 
@@ -44,6 +44,7 @@ pub fn member(view: &View, host: Uuid) -> Option<Member> {
 pub async fn run(daemon: Arc<Daemon>) {
     let mut changed = daemon.store().replica().changed();
     let mut told_had: Option<LeaseConfig> = None;
+    let mut told_beats: Option<BeatsConfig> = None;
     let mut greeted = false;
     let mut plugged = BTreeSet::new();
     loop {
@@ -79,6 +80,9 @@ pub async fn run(daemon: Arc<Daemon>) {
                 }
                 plug(&daemon, &view, &mut plugged).await;
                 place(&daemon).await;
+                if daemon.backend().etcd().is_some() {
+                    beats::follow(&daemon, &view, &mut told_beats).await;
+                }
             }
         }
         if daemon.backend().etcd().is_some() {

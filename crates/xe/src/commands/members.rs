@@ -189,6 +189,7 @@ fn liveness_row(known: &Value) -> Vec<Cell> {
         ("counts as dead in (s)", "dead_in_s"),
         ("lease", "lease"),
         ("heard (s ago)", "heard_s"),
+        ("beats", "beats"),
         ("ping", "ping"),
         ("TCP", "tcp"),
         ("API", "api"),

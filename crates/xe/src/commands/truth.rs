@@ -323,6 +323,9 @@ fn pool_ha_status(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
                     ("", missing) => ctx.out.raw(&format!("  not proved: {missing}")),
                     (proof, _) => ctx.out.raw(&format!("  fenced: {proof}")),
                 }
+                if !text(host, "beats").is_empty() {
+                    ctx.out.raw(&format!("  beats: {}", text(host, "beats")));
+                }
             }
             for incident in items(&status, "incidents") {
                 let state = if yes(incident, "open") { "open" } else { "over" };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::had::LinkStatus;
 use planner::ha::{self, Effort, Ended, Limits, Pool, Priority, Run, Standing, Vm};
 use serde_json::json;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::record;
 use crate::api::{Authorized, errors};
 use crate::edits::{self, Change};
 use crate::ha::{Progress, draw, gate, incidents, progress_key, settings};
+use crate::reconcilers::beats;
 use crate::records::encode;
 use crate::{Daemon, View, fencing, power};
 
@@ -341,8 +343,9 @@ async fn status(daemon: &Arc<Daemon>) -> Result<Value, Error> {
             })
         })
         .collect();
+    let links = beats::links(daemon).await;
     let hosts: Vec<serde_json::Value> =
-        view.records("host").map(|host| host_status(daemon, &view, host)).collect();
+        view.records("host").map(|host| host_status(daemon, &view, host, &links)).collect();
     let text = json!({
         "enabled": settings.enabled,
         "failures": settings.failures,
@@ -388,7 +391,12 @@ fn victim(view: &View, victim: &crate::ha::Victim) -> serde_json::Value {
 }
 
 /// How a host's end would be proved without a person.
-fn host_status(daemon: &Daemon, view: &View, host: &Record) -> serde_json::Value {
+fn host_status(
+    daemon: &Daemon,
+    view: &View,
+    host: &Record,
+    links: &[LinkStatus],
+) -> serde_json::Value {
     let device = power::device(daemon, view, host.uuid()).map(|d| d.agent);
     let boot = fencing::registered_boot(view, host.uuid()).unwrap_or_default();
     let watchdog = fencing::watchdog(view, host.uuid());
@@ -418,5 +426,6 @@ fn host_status(daemon: &Daemon, view: &View, host: &Record) -> serde_json::Value
         "watchdog": watchdog,
         "not_armed": fencing::not_armed(view, host.uuid()),
         "missing": missing,
+        "beats": beats::said(links, host.uuid()),
     })
 }
