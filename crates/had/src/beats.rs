@@ -268,12 +268,15 @@ fn listen(config: &BeatsConfig) -> std::io::Result<UdpSocket> {
     }
 }
 
+/// What is told of the voter beside the sender, and which voters it knows.
+type OfVoter = (Told, u64);
+
 fn write(
     key: &hmac::Key,
     sender: Uuid,
     receiver: Uuid,
     beat: &Beat,
-    told: Option<(Told, u64)>,
+    told: Option<OfVoter>,
 ) -> [u8; LENGTH] {
     let mut packet = [0; LENGTH];
     let (run, number) = beat.echo.unwrap_or((0, 0));
@@ -325,7 +328,7 @@ fn more(age: Duration) -> u32 {
     less(age).saturating_add(1).min(NOT_LOST - 1)
 }
 
-fn read(key: &hmac::Key, own: Uuid, packet: &[u8]) -> Option<(Uuid, Beat, Option<(Told, u64)>)> {
+fn read(key: &hmac::Key, own: Uuid, packet: &[u8]) -> Option<(Uuid, Beat, Option<OfVoter>)> {
     if packet.len() != LENGTH || packet[..8] != MAGIC || packet[24..40] != *own.as_bytes() {
         return None;
     }

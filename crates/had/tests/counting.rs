@@ -13,6 +13,7 @@ use had::guard::Guard;
 use had::now;
 use had::registry::Guests;
 use had::store::Store;
+use had::voters::Voters;
 use host::exec::{Command, Stream};
 use host::had::{ArmConfig, Code, GuardState, GuestProcess, WatchdogKind};
 use liveness::profile::{FAST, STANDARD};
@@ -95,7 +96,8 @@ fn counting_down_allocates_nothing_and_a_slow_watchdog_is_refused() {
     let store = Arc::new(Store::start(path).expect("a thread"));
     let mut warnings = Vec::new();
     let guests = Arc::new(Guests::adopt(store, path, "boot", &mut warnings));
-    let guard = Guard::start(Arc::clone(&guests), path, path, "boot", &mut warnings);
+    let guard =
+        Guard::start(Arc::clone(&guests), Voters::default(), path, path, "boot", &mut warnings);
     let guard = guard.expect("a thread");
     let config = ArmConfig { profile: "fast".into(), rely_on_storage: false, watchdog: None };
     let (pets, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));

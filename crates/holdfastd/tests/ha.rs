@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use holdfastd::edits::{self, Change, Object};
 use holdfastd::first_start::reference;
+use holdfastd::reconcilers::arming;
 use holdfastd::{fencing, ha, reconcilers};
+use host::had::{LinkState, LinkStatus};
 use pool::{HOST_MEMORY, PATIENCE, Pool};
 use uuid::Uuid;
 use xenapi::{OpaqueRef, Value};
@@ -278,6 +280,76 @@ async fn an_emergency_takes_one_host_out_until_ha_is_off() {
     h1.ok("pool.disable_ha", vec![]).await;
     ha::emergency::end(&h1.daemon, &pool.view().await);
     assert!(!ha::emergency::is_disarmed(&h1.daemon));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_order_without_a_majority_disarms_and_the_pool_learns_it_when_the_host_is_back()
+ {
+    let pool = Pool::new(2).await;
+    let h1 = pool.h1();
+    h1.had.hears(Vec::new());
+    turn_on(&pool, 0).await;
+    let follow = async || {
+        let view = pool.view().await;
+        // What the pool was told before.
+        let mut told = serde_json::Map::from_iter([("watchdog".to_owned(), "hardware".into())]);
+        arming::follow(&h1.daemon, &view, &mut told).await;
+        told
+    };
+    assert_eq!(follow().await.get(arming::WATCHDOG), Some(&"hardware".into()));
+    assert!(h1.had.is_armed());
+    h1.db.set_cut_off(true);
+    until("the majority is missed", async || h1.daemon.is_without_quorum()).await;
+    h1.ok("host.emergency_ha_disable", vec![false.into()]).await;
+    assert!(!h1.had.is_armed(), "the order of a person at the host is carried out there and then");
+    h1.db.set_cut_off(false);
+    until("the majority is back", async || !h1.daemon.is_without_quorum()).await;
+    let told = follow().await;
+    assert_eq!(told.get(arming::WATCHDOG), None, "its lease's end proves nothing any more");
+    let why = told.get(arming::NOT_ARMED).and_then(serde_json::Value::as_str).unwrap_or_default();
+    assert!(why.contains("emergency order") && why.contains("xe pool-ha-disable"), "{why}");
+    assert!(!h1.had.is_armed(), "HA is on in the pool, and not here");
+    // Off and on again takes it in.
+    h1.ok("pool.disable_ha", vec![]).await;
+    ha::emergency::end(&h1.daemon, &pool.view().await);
+    turn_on(&pool, 0).await;
+    let told = follow().await;
+    assert!(h1.had.is_armed());
+    assert_eq!(told.get(arming::NOT_ARMED), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_all_beats_suspect_keeps_its_vms_while_it_holds_its_lease() {
+    let pool = Pool::mortal(3).await;
+    let sr = pool.shared_sr().await;
+    let h3 = pool.hosts[2].uuid;
+    let always = vm(&pool, sr, "always", 1, "restart").await;
+    pool.h1().ok("VM.start_on", start_on(always, h3)).await;
+    turn_on(&pool, 1).await;
+    // Its power could be switched off at once.
+    power_device(&pool, 2).await;
+    pool.power.set("h3", true);
+    for host in &pool.hosts[..2] {
+        let silent = LinkStatus { host: h3, state: LinkState::Silent, silent_ms: Some(60_000) };
+        host.had.hears(vec![silent]);
+    }
+    let _keeper = coordinates(&pool);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(pool.world.running_on(always), ["h3"]);
+    let view = pool.view().await;
+    assert!(ha::incidents(&view).is_empty(), "a suspicion is no incident");
+    let boot = fencing::registered_boot(&view, h3).expect("it has told of its boot");
+    assert!(!fencing::is_fenced(&view, h3, &boot));
+    // People see it.
+    let liveness = pool.h1().ok("host.holdfast_get_liveness", vec![reference(h3)]).await;
+    let liveness = json(&liveness);
+    assert_eq!(liveness["suspected"], true, "{liveness}");
+    assert_eq!(liveness["beats"], "silent for 60.0 s: suspected, which proves nothing");
+    assert_eq!(liveness["state"], "live");
+    let status = json(&pool.h1().ok("pool.holdfast_ha_status", vec![]).await);
+    let hosts = status["hosts"].as_array().expect("hosts");
+    let said = hosts.iter().find(|h| h["uuid"] == h3.to_string()).map(|h| h["beats"].clone());
+    assert_eq!(said, Some("silent for 60.0 s: suspected, which proves nothing".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,8 @@ pub(super) async fn call(
         "holdfast_leave" => return returning::leave(daemon).await.map(|()| Value::Void),
         "emergency_ha_disable" => {
             let view = daemon.store().view();
-            return ha::emergency::disarm(daemon, &view, bool_param(call, 0)).map(|()| Value::Void);
+            let done = ha::emergency::disarm(daemon, &view, bool_param(call, 0)).await;
+            return done.map(|()| Value::Void);
         }
         "is_in_emergency_mode" => return Ok(daemon.is_without_quorum().into()),
         "holdfast_emergency" => return Ok(super::pool::emergency::describe(daemon).into()),

@@ -3,6 +3,7 @@
 //! ```text
 //!  HA on:   arm ─► tell the pool which watchdog (member record) ─► the lease's end and the bound are a proof
 //!  HA off:  tell the pool that there is none ─► seen in the database ─► disarm
+//!  emergency order on this host: disarm ─► tell the pool, when it is reached, that there is none, and why
 //! ```
 //! What the pool was told stands for as long as guests are stopped in time: it is told after arming and taken back before
 //! disarming. Nothing else writes it: [`super::this_host`] puts it into the member record.
@@ -52,8 +53,13 @@ fn config(daemon: &Daemon) -> ArmConfig {
 pub async fn follow(daemon: &Daemon, view: &View, told: &mut Map<String, Value>) {
     let wanted = is_wanted(daemon, view);
     let said = member(view, daemon.host()).is_some_and(|m| m.unknown.contains_key(WATCHDOG));
+    let by_order = ha::emergency::why_not_armed(daemon).filter(|_| ha::settings(view).enabled);
+    let tell_why = |told: &mut Map<String, Value>| match by_order {
+        Some(text) => drop(told.insert(NOT_ARMED.to_owned(), text.into())),
+        None => drop(told.remove(NOT_ARMED)),
+    };
     if !wanted && !said && !daemon.arming.was_armed() {
-        told.remove(NOT_ARMED);
+        tell_why(told);
         return;
     }
     // A `had` that does not answer is restarted and goes on as before: what was told stays true, or the watchdog bites.
@@ -65,9 +71,9 @@ pub async fn follow(daemon: &Daemon, view: &View, told: &mut Map<String, Value>)
     daemon.arming.note(is_armed(&guard));
     if !wanted {
         told.remove(WATCHDOG);
-        told.remove(NOT_ARMED);
-        // Only once the pool no longer builds on it.
-        if !said && is_armed(&guard) && !daemon.is_without_quorum() {
+        tell_why(told);
+        // Only once the pool no longer builds on it; an emergency order has not waited for that.
+        if (!said || by_order.is_some()) && is_armed(&guard) && !daemon.is_without_quorum() {
             match daemon.had().disarm().await {
                 Ok(()) => daemon.arming.note(false),
                 Err(error) => tracing::warn!(%error, "this host could not be disarmed yet"),

@@ -12,7 +12,7 @@ pub mod laws;
 pub mod saga_law;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -30,7 +30,10 @@ use holdfastd::identity::{Home, Identity};
 use holdfastd::pki::{self, HostKey, PoolCa, PoolKey, Tls};
 use holdfastd::records::{Member, encode};
 use holdfastd::{Daemon, Doors, Store, View, api};
-use host::had::{Code, Guest, GuestProcess, HadError, LeaseConfig, Refusal, Status, Stopped};
+use host::had::{
+    ArmConfig, Code, Guest, GuestProcess, HadError, LeaseConfig, LinkStatus, Refusal, Status,
+    Stopped,
+};
 use lagging::Lag;
 use pooldb::memory::MemoryDb;
 use pooldb::{Key, Replica, Table};
@@ -907,17 +910,31 @@ pub struct FakeHad {
     host: String,
     guests: Mutex<BTreeMap<Uuid, GuestProcess>>,
     refuse: AtomicU64,
+    armed: AtomicBool,
+    /// What it hears of other hosts. `None`: it tells no status at all.
+    links: Mutex<Option<Vec<LinkStatus>>>,
 }
 
 impl FakeHad {
     fn on(world: &Arc<World>, host: &str) -> Self {
         let (guests, refuse) = (Mutex::default(), AtomicU64::new(0));
-        Self { world: world.clone(), host: host.to_owned(), guests, refuse }
+        let (armed, links) = (AtomicBool::default(), Mutex::default());
+        Self { world: world.clone(), host: host.to_owned(), guests, refuse, armed, links }
     }
 
     /// Everything registered.
     pub fn guests(&self) -> Vec<GuestProcess> {
         self.guests.lock().expect("not poisoned").values().cloned().collect()
+    }
+
+    /// From now on it tells its status, with these links.
+    pub fn hears(&self, links: Vec<LinkStatus>) {
+        *self.links.lock().expect("not poisoned") = Some(links);
+    }
+
+    /// Whether it would stop guests by itself.
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::SeqCst)
     }
 
     /// The registry's file was lost.
@@ -963,7 +980,24 @@ impl Registry for FakeHad {
         Ok(self.guests().into_iter().map(|g| Guest { alive: alive(&g), process: g }).collect())
     }
     async fn status(&self) -> Result<Status, HadError> {
-        Err(HadError::Malformed("the fake has no status".to_owned()))
+        let links = self.links.lock().expect("not poisoned").clone();
+        let links =
+            links.ok_or_else(|| HadError::Malformed("the fake tells nothing".to_owned()))?;
+        let state = if self.is_armed() { "guarding" } else { "disarmed" };
+        let status = serde_json::json!({
+            "version": "fake", "pid": 1, "uptime_ms": 1, "boot_id": "fake", "memory_locked": true,
+            "lease": { "state": "held" }, "guests": [], "links": links,
+            "guard": { "state": state, "watchdog": self.is_armed().then_some("hardware") },
+        });
+        serde_json::from_value(status).map_err(|e| HadError::Malformed(e.to_string()))
+    }
+    async fn arm(&self, _: &ArmConfig) -> Result<(), HadError> {
+        self.armed.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn disarm(&self) -> Result<(), HadError> {
+        self.armed.store(false, Ordering::SeqCst);
+        Ok(())
     }
     async fn stop_guest(&self, vm: Uuid, _: u64) -> Result<Stopped, HadError> {
         let was_running = self.guests.lock().expect("not poisoned").remove(&vm).is_some();

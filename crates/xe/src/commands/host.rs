@@ -102,6 +102,11 @@ fn emergency_ha_disable(ctx: &mut Context<'_, '_>) -> Result<(), Failure> {
     let soft = ctx.flag("soft")?;
     ctx.fail_without_force()?;
     ctx.call("host.emergency_ha_disable", vec![Value::Bool(soft)])?;
+    ctx.out.stderr(
+        "WARNING: This host is not stopped in time any more when it is cut off. If other hosts have a majority, they may\n\
+         WARNING: start the VMs that run here a second time: shut these down, or see to it that the other hosts are off.\n\
+         WARNING: xe pool-ha-disable, then xe pool-ha-enable, takes this host in again.\n",
+    );
     Ok(())
 }
 
