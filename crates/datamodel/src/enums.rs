@@ -10,14 +10,36 @@ pub static AFTER_APPLY_GUIDANCE: EnumDef = EnumDef {
     values: &["restartHVM", "restartPV", "restartHost", "restartXAPI"],
 };
 
+/// `allocation_algorithm`.
+pub static ALLOCATION_ALGORITHM: EnumDef =
+    EnumDef { name: "allocation_algorithm", values: &["breadth_first", "depth_first"] };
+
+/// `bond_mode`.
+pub static BOND_MODE: EnumDef =
+    EnumDef { name: "bond_mode", values: &["balance-slb", "active-backup", "lacp"] };
+
 /// `certificate_purpose`.
 pub static CERTIFICATE_PURPOSE: EnumDef =
     EnumDef { name: "certificate_purpose", values: &["licensing", "ldaps"] };
+
+/// `certificate_type`.
+pub static CERTIFICATE_TYPE: EnumDef =
+    EnumDef { name: "certificate_type", values: &["ca", "host", "host_internal", "pinned"] };
 
 /// `cls`.
 pub static CLS: EnumDef = EnumDef {
     name: "cls",
     values: &["VM", "Host", "SR", "Pool", "VMPP", "VMSS", "PVS_proxy", "VDI", "Certificate"],
+};
+
+/// `cluster_host_operation`.
+pub static CLUSTER_HOST_OPERATION: EnumDef =
+    EnumDef { name: "cluster_host_operation", values: &["enable", "disable", "destroy"] };
+
+/// `cluster_operation`.
+pub static CLUSTER_OPERATION: EnumDef = EnumDef {
+    name: "cluster_operation",
+    values: &["add", "remove", "enable", "disable", "destroy"],
 };
 
 /// `console_protocol`.
@@ -129,9 +151,27 @@ pub static ON_SOFTREBOOT_BEHAVIOR: EnumDef = EnumDef {
     values: &["soft_reboot", "destroy", "restart", "preserve"],
 };
 
+/// `origin`.
+pub static ORIGIN: EnumDef =
+    EnumDef { name: "origin", values: &["remote", "bundle", "remote_pool"] };
+
+/// `pci_dom0_access`.
+pub static PCI_DOM0_ACCESS: EnumDef = EnumDef {
+    name: "pci_dom0_access",
+    values: &["enabled", "disable_on_reboot", "disabled", "enable_on_reboot"],
+};
+
+/// `persistence_backend`.
+pub static PERSISTENCE_BACKEND: EnumDef =
+    EnumDef { name: "persistence_backend", values: &["xapi"] };
+
 /// `pif_igmp_status`.
 pub static PIF_IGMP_STATUS: EnumDef =
     EnumDef { name: "pif_igmp_status", values: &["enabled", "disabled", "unknown"] };
+
+/// `placement_policy`.
+pub static PLACEMENT_POLICY: EnumDef =
+    EnumDef { name: "placement_policy", values: &["anti_affinity", "normal"] };
 
 /// `pool_allowed_operations`.
 pub static POOL_ALLOWED_OPERATIONS: EnumDef = EnumDef {
@@ -166,9 +206,31 @@ pub static POOL_GUEST_SECUREBOOT_READINESS: EnumDef = EnumDef {
 pub static PRIMARY_ADDRESS_TYPE: EnumDef =
     EnumDef { name: "primary_address_type", values: &["IPv4", "IPv6"] };
 
+/// `pvs_proxy_status`.
+pub static PVS_PROXY_STATUS: EnumDef = EnumDef {
+    name: "pvs_proxy_status",
+    values: &[
+        "stopped",
+        "initialised",
+        "caching",
+        "incompatible_write_cache_mode",
+        "incompatible_protocol_version",
+    ],
+};
+
+/// `sdn_controller_protocol`.
+pub static SDN_CONTROLLER_PROTOCOL: EnumDef =
+    EnumDef { name: "sdn_controller_protocol", values: &["ssl", "pssl"] };
+
 /// `sr_health`.
 pub static SR_HEALTH: EnumDef =
     EnumDef { name: "sr_health", values: &["healthy", "recovering", "unreachable", "unavailable"] };
+
+/// `sriov_configuration_mode`.
+pub static SRIOV_CONFIGURATION_MODE: EnumDef = EnumDef {
+    name: "sriov_configuration_mode",
+    values: &["sysfs", "modprobe", "manual", "unknown"],
+};
 
 /// `storage_operations`.
 pub static STORAGE_OPERATIONS: EnumDef = EnumDef {
@@ -222,6 +284,10 @@ pub static TELEMETRY_FREQUENCY: EnumDef =
 /// `tristate_type`.
 pub static TRISTATE_TYPE: EnumDef =
     EnumDef { name: "tristate_type", values: &["yes", "no", "unspecified"] };
+
+/// `tunnel_protocol`.
+pub static TUNNEL_PROTOCOL: EnumDef =
+    EnumDef { name: "tunnel_protocol", values: &["gre", "vxlan"] };
 
 /// `update_after_apply_guidance`.
 pub static UPDATE_AFTER_APPLY_GUIDANCE: EnumDef = EnumDef {
@@ -303,6 +369,12 @@ pub static VDI_TYPE: EnumDef = EnumDef {
     ],
 };
 
+/// `vgpu_type_implementation`.
+pub static VGPU_TYPE_IMPLEMENTATION: EnumDef = EnumDef {
+    name: "vgpu_type_implementation",
+    values: &["passthrough", "nvidia", "nvidia_sriov", "gvt_g", "mxgpu"],
+};
+
 /// `vif_ipv4_configuration_mode`.
 pub static VIF_IPV4_CONFIGURATION_MODE: EnumDef =
     EnumDef { name: "vif_ipv4_configuration_mode", values: &["None", "Static", "DHCP"] };
@@ -320,6 +392,12 @@ pub static VIF_LOCKING_MODE: EnumDef = EnumDef {
 /// `vif_operations`.
 pub static VIF_OPERATIONS: EnumDef =
     EnumDef { name: "vif_operations", values: &["attach", "plug", "unplug"] };
+
+/// `vm_appliance_operation`.
+pub static VM_APPLIANCE_OPERATION: EnumDef = EnumDef {
+    name: "vm_appliance_operation",
+    values: &["start", "clean_shutdown", "hard_shutdown", "shutdown"],
+};
 
 /// `vm_operations`.
 pub static VM_OPERATIONS: EnumDef = EnumDef {
@@ -405,11 +483,49 @@ pub static VM_SECUREBOOT_READINESS: EnumDef = EnumDef {
 /// `vm_uefi_mode`.
 pub static VM_UEFI_MODE: EnumDef = EnumDef { name: "vm_uefi_mode", values: &["setup", "user"] };
 
+/// `vmpp_archive_frequency`.
+pub static VMPP_ARCHIVE_FREQUENCY: EnumDef = EnumDef {
+    name: "vmpp_archive_frequency",
+    values: &["never", "always_after_backup", "daily", "weekly"],
+};
+
+/// `vmpp_archive_target_type`.
+pub static VMPP_ARCHIVE_TARGET_TYPE: EnumDef =
+    EnumDef { name: "vmpp_archive_target_type", values: &["none", "cifs", "nfs"] };
+
+/// `vmpp_backup_frequency`.
+pub static VMPP_BACKUP_FREQUENCY: EnumDef =
+    EnumDef { name: "vmpp_backup_frequency", values: &["hourly", "daily", "weekly"] };
+
+/// `vmpp_backup_type`.
+pub static VMPP_BACKUP_TYPE: EnumDef =
+    EnumDef { name: "vmpp_backup_type", values: &["snapshot", "checkpoint"] };
+
+/// `vmss_frequency`.
+pub static VMSS_FREQUENCY: EnumDef =
+    EnumDef { name: "vmss_frequency", values: &["hourly", "daily", "weekly"] };
+
+/// `vmss_type`.
+pub static VMSS_TYPE: EnumDef =
+    EnumDef { name: "vmss_type", values: &["snapshot", "checkpoint", "snapshot_with_quiesce"] };
+
+/// `vtpm_operations`.
+pub static VTPM_OPERATIONS: EnumDef = EnumDef { name: "vtpm_operations", values: &["destroy"] };
+
+/// `vusb_operations`.
+pub static VUSB_OPERATIONS: EnumDef =
+    EnumDef { name: "vusb_operations", values: &["attach", "plug", "unplug"] };
+
 /// All enums, in byte order of their names.
 pub static ALL: &[&EnumDef] = &[
     &AFTER_APPLY_GUIDANCE,
+    &ALLOCATION_ALGORITHM,
+    &BOND_MODE,
     &CERTIFICATE_PURPOSE,
+    &CERTIFICATE_TYPE,
     &CLS,
+    &CLUSTER_HOST_OPERATION,
+    &CLUSTER_OPERATION,
     &CONSOLE_PROTOCOL,
     &DOMAIN_TYPE,
     &EVENT_OPERATION,
@@ -430,16 +546,24 @@ pub static ALL: &[&EnumDef] = &[
     &ON_CRASH_BEHAVIOUR,
     &ON_NORMAL_EXIT,
     &ON_SOFTREBOOT_BEHAVIOR,
+    &ORIGIN,
+    &PCI_DOM0_ACCESS,
+    &PERSISTENCE_BACKEND,
     &PIF_IGMP_STATUS,
+    &PLACEMENT_POLICY,
     &POOL_ALLOWED_OPERATIONS,
     &POOL_GUEST_SECUREBOOT_READINESS,
     &PRIMARY_ADDRESS_TYPE,
+    &PVS_PROXY_STATUS,
+    &SDN_CONTROLLER_PROTOCOL,
     &SR_HEALTH,
+    &SRIOV_CONFIGURATION_MODE,
     &STORAGE_OPERATIONS,
     &TASK_ALLOWED_OPERATIONS,
     &TASK_STATUS_TYPE,
     &TELEMETRY_FREQUENCY,
     &TRISTATE_TYPE,
+    &TUNNEL_PROTOCOL,
     &UPDATE_AFTER_APPLY_GUIDANCE,
     &UPDATE_GUIDANCES,
     &UPDATE_SYNC_FREQUENCY,
@@ -448,13 +572,23 @@ pub static ALL: &[&EnumDef] = &[
     &VBD_TYPE,
     &VDI_OPERATIONS,
     &VDI_TYPE,
+    &VGPU_TYPE_IMPLEMENTATION,
     &VIF_IPV4_CONFIGURATION_MODE,
     &VIF_IPV6_CONFIGURATION_MODE,
     &VIF_LOCKING_MODE,
     &VIF_OPERATIONS,
+    &VM_APPLIANCE_OPERATION,
     &VM_OPERATIONS,
     &VM_POWER_STATE,
     &VM_SECUREBOOT_CERTIFICATES_STATE,
     &VM_SECUREBOOT_READINESS,
     &VM_UEFI_MODE,
+    &VMPP_ARCHIVE_FREQUENCY,
+    &VMPP_ARCHIVE_TARGET_TYPE,
+    &VMPP_BACKUP_FREQUENCY,
+    &VMPP_BACKUP_TYPE,
+    &VMSS_FREQUENCY,
+    &VMSS_TYPE,
+    &VTPM_OPERATIONS,
+    &VUSB_OPERATIONS,
 ];

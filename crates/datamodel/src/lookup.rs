@@ -247,7 +247,8 @@ impl Method {
                 | Implicit::RemoveFrom(i)
                 | Implicit::Add(i)
                 | Implicit::Remove(i) => class.fields[usize::from(i)].set_role,
-                _ => Role::ReadOnly,
+                Implicit::Get(i) => class.fields[usize::from(i)].get_role,
+                _ => class.fields.iter().map(|f| f.get_role).fold(Role::ReadOnly, Ord::max),
             },
         }
     }

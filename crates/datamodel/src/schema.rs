@@ -155,6 +155,8 @@ pub struct Field {
     pub store: Store,
     /// Role for `set_`, `add_to_`, `remove_from_`; meaningful where the qualifier is RW.
     pub set_role: Role,
+    /// Role for `get_`; whole records take the highest of their fields'.
+    pub get_role: Role,
     /// Changing is also open to other pools' members by client certificate.
     pub client_cert: bool,
     /// Map keys with a role of their own (`XenCenter.CustomFields.*`, `folder`); a trailing `*` matches any rest.
@@ -176,12 +178,20 @@ impl Field {
             state: Lifecycle::Published,
             store: Store::Stored,
             set_role: Role::Internal,
+            get_role: Role::ReadOnly,
             client_cert: false,
             key_roles: &[],
             secret: false,
             doc,
         }
     }
+
+    /// The uuid that every object has.
+    pub const UUID: Self = Self::dynamic_ro(
+        "uuid",
+        Type::String,
+        "Unique identifier; also what the reference is made of.",
+    );
 
     /// A field that clients with the role may change.
     pub const fn rw(name: &'static str, ty: Type, set_role: Role, doc: &'static str) -> Self {
@@ -252,6 +262,12 @@ impl Field {
     /// Opens changing to holders of a client certificate.
     pub const fn client_cert(mut self) -> Self {
         self.client_cert = true;
+        self
+    }
+
+    /// Says that reading takes more than the least role.
+    pub const fn readable_by(mut self, role: Role) -> Self {
+        self.get_role = role;
         self
     }
 
@@ -360,6 +376,58 @@ impl Message {
         doc: "",
     };
 
+    /// A public message of no result, with what every message must say.
+    pub const fn new(
+        name: &'static str,
+        params: &'static [Param],
+        role: Role,
+        doc: &'static str,
+    ) -> Self {
+        Self { name, params, role, doc, ..Self::BASE }
+    }
+
+    /// Names its result.
+    pub const fn gives(mut self, result: Type) -> Self {
+        self.result = result;
+        self
+    }
+
+    /// Names the errors it is declared to raise.
+    pub const fn raises(mut self, errors: &'static [&'static str]) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Adds the form that returns a task.
+    pub const fn asynchronous(mut self) -> Self {
+        self.is_async = true;
+        self
+    }
+
+    /// Opens it to holders of a client certificate.
+    pub const fn client_cert(mut self) -> Self {
+        self.client_cert = true;
+        self
+    }
+
+    /// Marks it as not settled.
+    pub const fn prototyped(mut self) -> Self {
+        self.state = Lifecycle::Prototyped;
+        self
+    }
+
+    /// Marks it as one to move away from.
+    pub const fn deprecated(mut self) -> Self {
+        self.state = Lifecycle::Deprecated;
+        self
+    }
+
+    /// Marks it as gone.
+    pub const fn removed(mut self) -> Self {
+        self.state = Lifecycle::Removed;
+        self
+    }
+
     /// How many messages the parts of a class have together.
     pub(crate) const fn count(parts: &[&[Self]]) -> usize {
         let (mut part, mut sum) = (0, 0);
@@ -455,6 +523,34 @@ pub struct ImplicitSet {
     pub create: Option<Role>,
     /// `destroy(self)` exists, with its role; always asynchronous too.
     pub destroy: Option<Role>,
+}
+
+impl ImplicitSet {
+    /// No derived message at all.
+    pub const NONE: Self =
+        Self { getters: false, all: false, by_name_label: false, create: None, destroy: None };
+    /// Records are read one by one.
+    pub const GETTERS: Self = Self { getters: true, ..Self::NONE };
+    /// Records are read one by one and all at once.
+    pub const ALL: Self = Self { all: true, ..Self::GETTERS };
+
+    /// Adds `get_by_name_label`.
+    pub const fn by_name_label(mut self) -> Self {
+        self.by_name_label = true;
+        self
+    }
+
+    /// Adds `create`, with its role.
+    pub const fn created_by(mut self, role: Role) -> Self {
+        self.create = Some(role);
+        self
+    }
+
+    /// Adds `destroy`, with its role.
+    pub const fn destroyed_by(mut self, role: Role) -> Self {
+        self.destroy = Some(role);
+        self
+    }
 }
 
 /// An implicit message, derived.

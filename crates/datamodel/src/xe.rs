@@ -3,8 +3,12 @@
 //! Facts only, as XenServer has them; how they are parsed, called and printed is the crate `xe`. Where `xe` shows a value
 //! that is no API field, the field says so ([`XeSource::Computed`](crate::XeSource::Computed)).
 
+pub mod access;
+pub mod bonds;
 mod commands;
+pub mod devices;
 mod enum_strings;
+pub mod groups;
 pub mod host;
 pub mod net;
 pub mod pool;
@@ -22,25 +26,61 @@ const ALL_VERBS: &[&str] =
 
 /// All classes of records, in byte order of their names in `xe`.
 pub static RECORDS: &[&XeRecord] = &[
+    &groups::APPLIANCE,
+    &bonds::BOND,
+    &access::CALLER,
+    &access::CERTIFICATE,
+    &groups::CLUSTER,
+    &groups::CLUSTER_HOST,
     &vm::CONSOLE,
+    &groups::DRTASK,
+    &devices::FEATURE,
+    &devices::GPU_GROUP,
     &host::HOST,
     &host::HOST_CPU,
+    &devices::HOST_CRASHDUMP,
+    &devices::HOSTDRIVER,
+    &devices::HOSTDRIVER_VARIANT,
     &pool::MESSAGE,
     &net::NETWORK,
+    &bonds::NETWORK_SRIOV,
+    &access::OBSERVER,
     &pool::PATCH,
     &storage::PBD,
+    &devices::PCI,
+    &devices::PGPU,
     &net::PIF,
     &pool::POOL,
+    &devices::PUSB,
+    &bonds::PVS_CACHE_STORAGE,
+    &bonds::PVS_PROXY,
+    &bonds::PVS_SERVER,
+    &bonds::PVS_SITE,
+    &access::RATE_LIMIT,
+    &access::REPOSITORY,
+    &access::ROLE,
+    &bonds::SDN_CONTROLLER,
+    &access::SECRET,
     &storage::SM,
     &vm::SNAPSHOT,
     &storage::SR,
+    &access::SUBJECT,
     &pool::TASK,
     &vm::TEMPLATE,
+    &bonds::TUNNEL,
     &pool::UPDATE,
+    &devices::USB_GROUP,
     &storage::VBD,
     &storage::VDI,
+    &devices::VGPU,
+    &devices::VGPU_TYPE,
     &net::VIF,
+    &bonds::VLAN,
     &vm::VM,
+    &groups::VM_GROUP,
+    &groups::VMSS,
+    &devices::VTPM,
+    &devices::VUSB,
 ];
 
 /// The record of that name in `xe`.

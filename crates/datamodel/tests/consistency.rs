@@ -162,6 +162,8 @@ fn every_default_fits_the_type_of_its_field() {
                 | (DefaultValue::StrMap(_), Type::STRING_MAP)
                 | (DefaultValue::StrSet(_), Type::STRING_SET) => true,
                 (DefaultValue::Str(word), Type::Enum(def)) => def.values.contains(&word),
+                // References to what every pool has, such as a role.
+                (DefaultValue::StrSet(_), Type::Set(Type::Ref(_))) => true,
                 (DefaultValue::IntSet(_), ty) => ty.set_member() == Some(&Type::Int),
                 _ => false,
             };

@@ -219,6 +219,10 @@ impl Value {
             (DefaultValue::IntSet(items), _) => {
                 Self::Set(items.iter().map(|n| Self::Int(*n)).collect())
             }
+            (DefaultValue::StrSet(items), Type::Set(Type::Ref(_))) => {
+                let refs = items.iter().map(|s| OpaqueRef::parse(s).unwrap_or_default());
+                Self::Set(refs.map(Self::Ref).collect())
+            }
             (DefaultValue::StrSet(items), _) => {
                 Self::Set(items.iter().map(|s| Self::word(s)).collect())
             }

@@ -124,8 +124,7 @@ static FIELDS: &[Field] = &[
         "attached_PCIs",
         Type::Set(&Type::Ref("PCI")),
         "PCI devices passed through now.",
-    )
-    .reverse_of("PCI", "attached_VMs"),
+    ),
     Field::dynamic_ro("bios_strings", Type::STRING_MAP, "Strings that the virtual firmware shows.")
         .default(DefaultValue::Zero),
     Field::dynamic_ro(

@@ -101,6 +101,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
 /// Where the reference names a neighbouring field for a value that is worked out, or the field that is looked at first:
 /// what it is here.
 const CORRECTED: &[(&str, &str, XeSource)] = &[
+    ("Driver_variant", "active", XeSource::Computed),
+    ("Driver_variant", "selected", XeSource::Computed),
+    ("Host_driver", "variants", XeSource::Computed),
+    ("Host_driver", "variants-dev-status", XeSource::Computed),
+    ("Host_driver", "variants-hw-present", XeSource::Computed),
+    ("Host_driver", "variants-uuid", XeSource::Computed),
+    ("PGPU", "dependencies", XeSource::Computed),
     ("PIF", "io_read_kbs", XeSource::Computed),
     ("PIF", "io_write_kbs", XeSource::Computed),
     ("SR", "host", XeSource::Computed),
