@@ -10,6 +10,7 @@
 
 pub mod alerts;
 pub mod classes;
+pub mod coverage;
 pub mod enums;
 pub mod errors;
 pub mod keys;

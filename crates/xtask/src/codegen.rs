@@ -11,9 +11,11 @@
 //! | `.../calls/CLASS.rs` | a parameter struct per explicit message |
 //! | `.../errors.rs` | a constructor per error code, with the declared parameters |
 //! | `docs/reference/datamodel.md` | classes, fields and messages for people |
+//! | `docs/reference/xenapi-coverage.md` | what is done, refused by design and open, and how much of it clients use |
 
 mod calls;
 mod classes;
+mod coverage;
 mod enums;
 mod errors;
 mod names;
@@ -33,6 +35,9 @@ const GENERATED: &str = "crates/xenapi/src/generated";
 
 /// Where the reference for people goes.
 const REFERENCE: &str = "docs/reference/datamodel.md";
+
+/// Where the conformance report goes.
+const COVERAGE: &str = "docs/reference/xenapi-coverage.md";
 
 /// Arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -96,6 +101,7 @@ fn generate(root: &Path) -> anyhow::Result<Files> {
         files.insert(Path::new(GENERATED).join(name), text);
     }
     files.insert(REFERENCE.into(), reference::file());
+    files.insert(COVERAGE.into(), coverage::file());
     Ok(files)
 }
 

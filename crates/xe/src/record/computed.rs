@@ -136,6 +136,19 @@ pub(super) fn show(
             object.fields.get("after_apply_guidance").map(texts).unwrap_or_default(),
             ", ",
         ),
+        ("GPU_group", "enabled-VGPU-types" | "supported-VGPU-types") | ("VMSS", "VMs") => {
+            let refs = object.fields.get(&*field.replace('-', "_")).map(texts).unwrap_or_default();
+            Shown::set(refs.iter().map(|r| uuid_text(r)).collect(), "; ")
+        }
+        ("PGPU", "dependencies") => {
+            let own = object.text("PCI");
+            let refs = soft(ctx.call("PCI.get_dependencies", vec![s(&own)]))?;
+            let mut addresses = Vec::new();
+            for pci in refs.map(|v| texts(&v)).unwrap_or_default() {
+                addresses.extend(soft(ctx.get("PCI", &pci, "pci_id"))?);
+            }
+            Shown::set(addresses, "; ")
+        }
         ("subject", "roles") => {
             let refs = object.fields.get("roles").map(texts).unwrap_or_default();
             let mut names = Vec::new();

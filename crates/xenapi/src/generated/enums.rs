@@ -83,6 +83,146 @@ impl From<AfterApplyGuidance> for Value {
     }
 }
 
+/// `allocation_algorithm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum AllocationAlgorithm {
+    /// `breadth_first`.
+    #[default]
+    BreadthFirst,
+    /// `depth_first`.
+    DepthFirst,
+}
+
+impl AllocationAlgorithm {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 2] = [Self::BreadthFirst, Self::DepthFirst];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BreadthFirst => "breadth_first",
+            Self::DepthFirst => "depth_first",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "breadth_first" => Self::BreadthFirst,
+            "depth_first" => Self::DepthFirst,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for AllocationAlgorithm {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::ALLOCATION_ALGORITHM;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for AllocationAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for AllocationAlgorithm {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for AllocationAlgorithm {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<AllocationAlgorithm> for Value {
+    fn from(word: AllocationAlgorithm) -> Self {
+        word.into_value()
+    }
+}
+
+/// `bond_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum BondMode {
+    /// `balance-slb`.
+    #[default]
+    BalanceSlb,
+    /// `active-backup`.
+    ActiveBackup,
+    /// `lacp`.
+    Lacp,
+}
+
+impl BondMode {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::BalanceSlb, Self::ActiveBackup, Self::Lacp];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BalanceSlb => "balance-slb",
+            Self::ActiveBackup => "active-backup",
+            Self::Lacp => "lacp",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "balance-slb" => Self::BalanceSlb,
+            "active-backup" => Self::ActiveBackup,
+            "lacp" => Self::Lacp,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for BondMode {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::BOND_MODE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for BondMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for BondMode {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for BondMode {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<BondMode> for Value {
+    fn from(word: BondMode) -> Self {
+        word.into_value()
+    }
+}
+
 /// `certificate_purpose`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum CertificatePurpose {
@@ -147,6 +287,82 @@ impl IntoValue for CertificatePurpose {
 
 impl From<CertificatePurpose> for Value {
     fn from(word: CertificatePurpose) -> Self {
+        word.into_value()
+    }
+}
+
+/// `certificate_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum CertificateType {
+    /// `ca`.
+    #[default]
+    Ca,
+    /// `host`.
+    Host,
+    /// `host_internal`.
+    HostInternal,
+    /// `pinned`.
+    Pinned,
+}
+
+impl CertificateType {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 4] = [Self::Ca, Self::Host, Self::HostInternal, Self::Pinned];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ca => "ca",
+            Self::Host => "host",
+            Self::HostInternal => "host_internal",
+            Self::Pinned => "pinned",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "ca" => Self::Ca,
+            "host" => Self::Host,
+            "host_internal" => Self::HostInternal,
+            "pinned" => Self::Pinned,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for CertificateType {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::CERTIFICATE_TYPE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for CertificateType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for CertificateType {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for CertificateType {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<CertificateType> for Value {
+    fn from(word: CertificateType) -> Self {
         word.into_value()
     }
 }
@@ -253,6 +469,159 @@ impl IntoValue for Cls {
 
 impl From<Cls> for Value {
     fn from(word: Cls) -> Self {
+        word.into_value()
+    }
+}
+
+/// `cluster_host_operation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ClusterHostOperation {
+    /// `enable`.
+    #[default]
+    Enable,
+    /// `disable`.
+    Disable,
+    /// `destroy`.
+    Destroy,
+}
+
+impl ClusterHostOperation {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Enable, Self::Disable, Self::Destroy];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Destroy => "destroy",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            "destroy" => Self::Destroy,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for ClusterHostOperation {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::CLUSTER_HOST_OPERATION;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for ClusterHostOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for ClusterHostOperation {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for ClusterHostOperation {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<ClusterHostOperation> for Value {
+    fn from(word: ClusterHostOperation) -> Self {
+        word.into_value()
+    }
+}
+
+/// `cluster_operation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ClusterOperation {
+    /// `add`.
+    #[default]
+    Add,
+    /// `remove`.
+    Remove,
+    /// `enable`.
+    Enable,
+    /// `disable`.
+    Disable,
+    /// `destroy`.
+    Destroy,
+}
+
+impl ClusterOperation {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 5] =
+        [Self::Add, Self::Remove, Self::Enable, Self::Disable, Self::Destroy];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Destroy => "destroy",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "add" => Self::Add,
+            "remove" => Self::Remove,
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            "destroy" => Self::Destroy,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for ClusterOperation {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::CLUSTER_OPERATION;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for ClusterOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for ClusterOperation {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for ClusterOperation {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<ClusterOperation> for Value {
+    fn from(word: ClusterOperation) -> Self {
         word.into_value()
     }
 }
@@ -1756,6 +2125,219 @@ impl From<OnSoftrebootBehavior> for Value {
     }
 }
 
+/// `origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Origin {
+    /// `remote`.
+    #[default]
+    Remote,
+    /// `bundle`.
+    Bundle,
+    /// `remote_pool`.
+    RemotePool,
+}
+
+impl Origin {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Remote, Self::Bundle, Self::RemotePool];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Remote => "remote",
+            Self::Bundle => "bundle",
+            Self::RemotePool => "remote_pool",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "remote" => Self::Remote,
+            "bundle" => Self::Bundle,
+            "remote_pool" => Self::RemotePool,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for Origin {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::ORIGIN;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for Origin {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for Origin {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<Origin> for Value {
+    fn from(word: Origin) -> Self {
+        word.into_value()
+    }
+}
+
+/// `pci_dom0_access`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PciDom0Access {
+    /// `enabled`.
+    #[default]
+    Enabled,
+    /// `disable_on_reboot`.
+    DisableOnReboot,
+    /// `disabled`.
+    Disabled,
+    /// `enable_on_reboot`.
+    EnableOnReboot,
+}
+
+impl PciDom0Access {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 4] =
+        [Self::Enabled, Self::DisableOnReboot, Self::Disabled, Self::EnableOnReboot];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::DisableOnReboot => "disable_on_reboot",
+            Self::Disabled => "disabled",
+            Self::EnableOnReboot => "enable_on_reboot",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "enabled" => Self::Enabled,
+            "disable_on_reboot" => Self::DisableOnReboot,
+            "disabled" => Self::Disabled,
+            "enable_on_reboot" => Self::EnableOnReboot,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for PciDom0Access {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::PCI_DOM0_ACCESS;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for PciDom0Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for PciDom0Access {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for PciDom0Access {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<PciDom0Access> for Value {
+    fn from(word: PciDom0Access) -> Self {
+        word.into_value()
+    }
+}
+
+/// `persistence_backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PersistenceBackend {
+    /// `xapi`.
+    #[default]
+    Xapi,
+}
+
+impl PersistenceBackend {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 1] = [Self::Xapi];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Xapi => "xapi",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "xapi" => Self::Xapi,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for PersistenceBackend {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::PERSISTENCE_BACKEND;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for PersistenceBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for PersistenceBackend {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for PersistenceBackend {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<PersistenceBackend> for Value {
+    fn from(word: PersistenceBackend) -> Self {
+        word.into_value()
+    }
+}
+
 /// `pif_igmp_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum PifIgmpStatus {
@@ -1824,6 +2406,74 @@ impl IntoValue for PifIgmpStatus {
 
 impl From<PifIgmpStatus> for Value {
     fn from(word: PifIgmpStatus) -> Self {
+        word.into_value()
+    }
+}
+
+/// `placement_policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PlacementPolicy {
+    /// `anti_affinity`.
+    #[default]
+    AntiAffinity,
+    /// `normal`.
+    Normal,
+}
+
+impl PlacementPolicy {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 2] = [Self::AntiAffinity, Self::Normal];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AntiAffinity => "anti_affinity",
+            Self::Normal => "normal",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "anti_affinity" => Self::AntiAffinity,
+            "normal" => Self::Normal,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for PlacementPolicy {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::PLACEMENT_POLICY;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for PlacementPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for PlacementPolicy {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for PlacementPolicy {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<PlacementPolicy> for Value {
+    fn from(word: PlacementPolicy) -> Self {
         word.into_value()
     }
 }
@@ -2109,6 +2759,160 @@ impl From<PrimaryAddressType> for Value {
     }
 }
 
+/// `pvs_proxy_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PvsProxyStatus {
+    /// `stopped`.
+    #[default]
+    Stopped,
+    /// `initialised`.
+    Initialised,
+    /// `caching`.
+    Caching,
+    /// `incompatible_write_cache_mode`.
+    IncompatibleWriteCacheMode,
+    /// `incompatible_protocol_version`.
+    IncompatibleProtocolVersion,
+}
+
+impl PvsProxyStatus {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 5] = [
+        Self::Stopped,
+        Self::Initialised,
+        Self::Caching,
+        Self::IncompatibleWriteCacheMode,
+        Self::IncompatibleProtocolVersion,
+    ];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Initialised => "initialised",
+            Self::Caching => "caching",
+            Self::IncompatibleWriteCacheMode => "incompatible_write_cache_mode",
+            Self::IncompatibleProtocolVersion => "incompatible_protocol_version",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "stopped" => Self::Stopped,
+            "initialised" => Self::Initialised,
+            "caching" => Self::Caching,
+            "incompatible_write_cache_mode" => Self::IncompatibleWriteCacheMode,
+            "incompatible_protocol_version" => Self::IncompatibleProtocolVersion,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for PvsProxyStatus {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::PVS_PROXY_STATUS;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for PvsProxyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for PvsProxyStatus {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for PvsProxyStatus {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<PvsProxyStatus> for Value {
+    fn from(word: PvsProxyStatus) -> Self {
+        word.into_value()
+    }
+}
+
+/// `sdn_controller_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SdnControllerProtocol {
+    /// `ssl`.
+    #[default]
+    Ssl,
+    /// `pssl`.
+    Pssl,
+}
+
+impl SdnControllerProtocol {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 2] = [Self::Ssl, Self::Pssl];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssl => "ssl",
+            Self::Pssl => "pssl",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "ssl" => Self::Ssl,
+            "pssl" => Self::Pssl,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for SdnControllerProtocol {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::SDN_CONTROLLER_PROTOCOL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for SdnControllerProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for SdnControllerProtocol {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for SdnControllerProtocol {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<SdnControllerProtocol> for Value {
+    fn from(word: SdnControllerProtocol) -> Self {
+        word.into_value()
+    }
+}
+
 /// `sr_health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum SrHealth {
@@ -2182,6 +2986,82 @@ impl IntoValue for SrHealth {
 
 impl From<SrHealth> for Value {
     fn from(word: SrHealth) -> Self {
+        word.into_value()
+    }
+}
+
+/// `sriov_configuration_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum SriovConfigurationMode {
+    /// `sysfs`.
+    #[default]
+    Sysfs,
+    /// `modprobe`.
+    Modprobe,
+    /// `manual`.
+    Manual,
+    /// `unknown`.
+    Unknown,
+}
+
+impl SriovConfigurationMode {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 4] = [Self::Sysfs, Self::Modprobe, Self::Manual, Self::Unknown];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sysfs => "sysfs",
+            Self::Modprobe => "modprobe",
+            Self::Manual => "manual",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "sysfs" => Self::Sysfs,
+            "modprobe" => Self::Modprobe,
+            "manual" => Self::Manual,
+            "unknown" => Self::Unknown,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for SriovConfigurationMode {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::SRIOV_CONFIGURATION_MODE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for SriovConfigurationMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for SriovConfigurationMode {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for SriovConfigurationMode {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<SriovConfigurationMode> for Value {
+    fn from(word: SriovConfigurationMode) -> Self {
         word.into_value()
     }
 }
@@ -2676,6 +3556,74 @@ impl IntoValue for TristateType {
 
 impl From<TristateType> for Value {
     fn from(word: TristateType) -> Self {
+        word.into_value()
+    }
+}
+
+/// `tunnel_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TunnelProtocol {
+    /// `gre`.
+    #[default]
+    Gre,
+    /// `vxlan`.
+    Vxlan,
+}
+
+impl TunnelProtocol {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 2] = [Self::Gre, Self::Vxlan];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gre => "gre",
+            Self::Vxlan => "vxlan",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "gre" => Self::Gre,
+            "vxlan" => Self::Vxlan,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for TunnelProtocol {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::TUNNEL_PROTOCOL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for TunnelProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for TunnelProtocol {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for TunnelProtocol {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<TunnelProtocol> for Value {
+    fn from(word: TunnelProtocol) -> Self {
         word.into_value()
     }
 }
@@ -3434,6 +4382,87 @@ impl From<VdiType> for Value {
     }
 }
 
+/// `vgpu_type_implementation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VgpuTypeImplementation {
+    /// `passthrough`.
+    #[default]
+    Passthrough,
+    /// `nvidia`.
+    Nvidia,
+    /// `nvidia_sriov`.
+    NvidiaSriov,
+    /// `gvt_g`.
+    GvtG,
+    /// `mxgpu`.
+    Mxgpu,
+}
+
+impl VgpuTypeImplementation {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 5] =
+        [Self::Passthrough, Self::Nvidia, Self::NvidiaSriov, Self::GvtG, Self::Mxgpu];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Nvidia => "nvidia",
+            Self::NvidiaSriov => "nvidia_sriov",
+            Self::GvtG => "gvt_g",
+            Self::Mxgpu => "mxgpu",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "passthrough" => Self::Passthrough,
+            "nvidia" => Self::Nvidia,
+            "nvidia_sriov" => Self::NvidiaSriov,
+            "gvt_g" => Self::GvtG,
+            "mxgpu" => Self::Mxgpu,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VgpuTypeImplementation {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VGPU_TYPE_IMPLEMENTATION;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VgpuTypeImplementation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VgpuTypeImplementation {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VgpuTypeImplementation {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VgpuTypeImplementation> for Value {
+    fn from(word: VgpuTypeImplementation) -> Self {
+        word.into_value()
+    }
+}
+
 /// `vif_ipv4_configuration_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum VifIpv4ConfigurationMode {
@@ -3722,6 +4751,83 @@ impl IntoValue for VifOperations {
 
 impl From<VifOperations> for Value {
     fn from(word: VifOperations) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vm_appliance_operation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmApplianceOperation {
+    /// `start`.
+    #[default]
+    Start,
+    /// `clean_shutdown`.
+    CleanShutdown,
+    /// `hard_shutdown`.
+    HardShutdown,
+    /// `shutdown`.
+    Shutdown,
+}
+
+impl VmApplianceOperation {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 4] =
+        [Self::Start, Self::CleanShutdown, Self::HardShutdown, Self::Shutdown];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::CleanShutdown => "clean_shutdown",
+            Self::HardShutdown => "hard_shutdown",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "start" => Self::Start,
+            "clean_shutdown" => Self::CleanShutdown,
+            "hard_shutdown" => Self::HardShutdown,
+            "shutdown" => Self::Shutdown,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmApplianceOperation {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VM_APPLIANCE_OPERATION;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmApplianceOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmApplianceOperation {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmApplianceOperation {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmApplianceOperation> for Value {
+    fn from(word: VmApplianceOperation) -> Self {
         word.into_value()
     }
 }
@@ -4345,6 +5451,574 @@ impl IntoValue for VmUefiMode {
 
 impl From<VmUefiMode> for Value {
     fn from(word: VmUefiMode) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmpp_archive_frequency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmppArchiveFrequency {
+    /// `never`.
+    #[default]
+    Never,
+    /// `always_after_backup`.
+    AlwaysAfterBackup,
+    /// `daily`.
+    Daily,
+    /// `weekly`.
+    Weekly,
+}
+
+impl VmppArchiveFrequency {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 4] = [Self::Never, Self::AlwaysAfterBackup, Self::Daily, Self::Weekly];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::AlwaysAfterBackup => "always_after_backup",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "never" => Self::Never,
+            "always_after_backup" => Self::AlwaysAfterBackup,
+            "daily" => Self::Daily,
+            "weekly" => Self::Weekly,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmppArchiveFrequency {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMPP_ARCHIVE_FREQUENCY;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmppArchiveFrequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmppArchiveFrequency {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmppArchiveFrequency {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmppArchiveFrequency> for Value {
+    fn from(word: VmppArchiveFrequency) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmpp_archive_target_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmppArchiveTargetType {
+    /// `none`.
+    #[default]
+    None,
+    /// `cifs`.
+    Cifs,
+    /// `nfs`.
+    Nfs,
+}
+
+impl VmppArchiveTargetType {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::None, Self::Cifs, Self::Nfs];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Cifs => "cifs",
+            Self::Nfs => "nfs",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" => Self::None,
+            "cifs" => Self::Cifs,
+            "nfs" => Self::Nfs,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmppArchiveTargetType {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMPP_ARCHIVE_TARGET_TYPE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmppArchiveTargetType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmppArchiveTargetType {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmppArchiveTargetType {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmppArchiveTargetType> for Value {
+    fn from(word: VmppArchiveTargetType) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmpp_backup_frequency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmppBackupFrequency {
+    /// `hourly`.
+    #[default]
+    Hourly,
+    /// `daily`.
+    Daily,
+    /// `weekly`.
+    Weekly,
+}
+
+impl VmppBackupFrequency {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Hourly, Self::Daily, Self::Weekly];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "hourly" => Self::Hourly,
+            "daily" => Self::Daily,
+            "weekly" => Self::Weekly,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmppBackupFrequency {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMPP_BACKUP_FREQUENCY;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmppBackupFrequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmppBackupFrequency {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmppBackupFrequency {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmppBackupFrequency> for Value {
+    fn from(word: VmppBackupFrequency) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmpp_backup_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmppBackupType {
+    /// `snapshot`.
+    #[default]
+    Snapshot,
+    /// `checkpoint`.
+    Checkpoint,
+}
+
+impl VmppBackupType {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 2] = [Self::Snapshot, Self::Checkpoint];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "snapshot" => Self::Snapshot,
+            "checkpoint" => Self::Checkpoint,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmppBackupType {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMPP_BACKUP_TYPE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmppBackupType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmppBackupType {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmppBackupType {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmppBackupType> for Value {
+    fn from(word: VmppBackupType) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmss_frequency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmssFrequency {
+    /// `hourly`.
+    #[default]
+    Hourly,
+    /// `daily`.
+    Daily,
+    /// `weekly`.
+    Weekly,
+}
+
+impl VmssFrequency {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Hourly, Self::Daily, Self::Weekly];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "hourly" => Self::Hourly,
+            "daily" => Self::Daily,
+            "weekly" => Self::Weekly,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmssFrequency {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMSS_FREQUENCY;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmssFrequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmssFrequency {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmssFrequency {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmssFrequency> for Value {
+    fn from(word: VmssFrequency) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vmss_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VmssType {
+    /// `snapshot`.
+    #[default]
+    Snapshot,
+    /// `checkpoint`.
+    Checkpoint,
+    /// `snapshot_with_quiesce`.
+    SnapshotWithQuiesce,
+}
+
+impl VmssType {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Snapshot, Self::Checkpoint, Self::SnapshotWithQuiesce];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Checkpoint => "checkpoint",
+            Self::SnapshotWithQuiesce => "snapshot_with_quiesce",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "snapshot" => Self::Snapshot,
+            "checkpoint" => Self::Checkpoint,
+            "snapshot_with_quiesce" => Self::SnapshotWithQuiesce,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VmssType {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VMSS_TYPE;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VmssType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VmssType {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VmssType {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VmssType> for Value {
+    fn from(word: VmssType) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vtpm_operations`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VtpmOperations {
+    /// `destroy`.
+    #[default]
+    Destroy,
+}
+
+impl VtpmOperations {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 1] = [Self::Destroy];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Destroy => "destroy",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "destroy" => Self::Destroy,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VtpmOperations {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VTPM_OPERATIONS;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VtpmOperations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VtpmOperations {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VtpmOperations {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VtpmOperations> for Value {
+    fn from(word: VtpmOperations) -> Self {
+        word.into_value()
+    }
+}
+
+/// `vusb_operations`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum VusbOperations {
+    /// `attach`.
+    #[default]
+    Attach,
+    /// `plug`.
+    Plug,
+    /// `unplug`.
+    Unplug,
+}
+
+impl VusbOperations {
+    /// Every word, in the order of the reference.
+    pub const ALL: [Self; 3] = [Self::Attach, Self::Plug, Self::Unplug];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Plug => "plug",
+            Self::Unplug => "unplug",
+        }
+    }
+
+    /// The variant of that exact word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "attach" => Self::Attach,
+            "plug" => Self::Plug,
+            "unplug" => Self::Unplug,
+            _ => return None,
+        })
+    }
+}
+
+impl ApiEnum for VusbOperations {
+    const DEF: &'static datamodel::EnumDef = &datamodel::enums::VUSB_OPERATIONS;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::parse(word)
+    }
+}
+
+impl fmt::Display for VusbOperations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromValue for VusbOperations {
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().and_then(Self::parse)
+    }
+}
+
+impl IntoValue for VusbOperations {
+    fn into_value(self) -> Value {
+        Value::word(self.as_str())
+    }
+}
+
+impl From<VusbOperations> for Value {
+    fn from(word: VusbOperations) -> Self {
         word.into_value()
     }
 }

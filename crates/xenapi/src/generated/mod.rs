@@ -16,17 +16,38 @@ pub use enums::*;
 /// A reference to a `Bond`.
 pub type BondRef = crate::Ref<tag::Bond>;
 
+/// A reference to a `Caller`.
+pub type CallerRef = crate::Ref<tag::Caller>;
+
 /// A reference to a `Certificate`.
 pub type CertificateRef = crate::Ref<tag::Certificate>;
 
+/// A reference to a `Cluster`.
+pub type ClusterRef = crate::Ref<tag::Cluster>;
+
+/// A reference to a `Cluster_host`.
+pub type ClusterHostRef = crate::Ref<tag::ClusterHost>;
+
 /// A reference to a `DR_task`.
 pub type DrTaskRef = crate::Ref<tag::DrTask>;
+
+/// A reference to a `Driver_variant`.
+pub type DriverVariantRef = crate::Ref<tag::DriverVariant>;
 
 /// A reference to a `Feature`.
 pub type FeatureRef = crate::Ref<tag::Feature>;
 
 /// A reference to a `GPU_group`.
 pub type GpuGroupRef = crate::Ref<tag::GpuGroup>;
+
+/// A reference to a `Host_driver`.
+pub type HostDriverRef = crate::Ref<tag::HostDriver>;
+
+/// A reference to a `LVHD`.
+pub type LvhdRef = crate::Ref<tag::Lvhd>;
+
+/// A reference to a `Observer`.
+pub type ObserverRef = crate::Ref<tag::Observer>;
 
 /// A reference to a `PBD`.
 pub type PbdRef = crate::Ref<tag::Pbd>;
@@ -46,14 +67,35 @@ pub type PifMetricsRef = crate::Ref<tag::PifMetrics>;
 /// A reference to a `PUSB`.
 pub type PusbRef = crate::Ref<tag::Pusb>;
 
+/// A reference to a `PVS_cache_storage`.
+pub type PvsCacheStorageRef = crate::Ref<tag::PvsCacheStorage>;
+
+/// A reference to a `PVS_proxy`.
+pub type PvsProxyRef = crate::Ref<tag::PvsProxy>;
+
+/// A reference to a `PVS_server`.
+pub type PvsServerRef = crate::Ref<tag::PvsServer>;
+
+/// A reference to a `PVS_site`.
+pub type PvsSiteRef = crate::Ref<tag::PvsSite>;
+
+/// A reference to a `Rate_limit`.
+pub type RateLimitRef = crate::Ref<tag::RateLimit>;
+
 /// A reference to a `Repository`.
 pub type RepositoryRef = crate::Ref<tag::Repository>;
+
+/// A reference to a `SDN_controller`.
+pub type SdnControllerRef = crate::Ref<tag::SdnController>;
 
 /// A reference to a `SM`.
 pub type SmRef = crate::Ref<tag::Sm>;
 
 /// A reference to a `SR`.
 pub type SrRef = crate::Ref<tag::Sr>;
+
+/// A reference to a `USB_group`.
+pub type UsbGroupRef = crate::Ref<tag::UsbGroup>;
 
 /// A reference to a `VBD`.
 pub type VbdRef = crate::Ref<tag::Vbd>;
@@ -66,6 +108,9 @@ pub type VdiRef = crate::Ref<tag::Vdi>;
 
 /// A reference to a `VGPU`.
 pub type VgpuRef = crate::Ref<tag::Vgpu>;
+
+/// A reference to a `VGPU_type`.
+pub type VgpuTypeRef = crate::Ref<tag::VgpuType>;
 
 /// A reference to a `VIF`.
 pub type VifRef = crate::Ref<tag::Vif>;
@@ -144,6 +189,9 @@ pub type PoolPatchRef = crate::Ref<tag::PoolPatch>;
 
 /// A reference to a `pool_update`.
 pub type PoolUpdateRef = crate::Ref<tag::PoolUpdate>;
+
+/// A reference to a `role`.
+pub type RoleRef = crate::Ref<tag::Role>;
 
 /// A reference to a `secret`.
 pub type SecretRef = crate::Ref<tag::Secret>;

@@ -12,6 +12,14 @@ impl ClassTag for Bond {
     const CLASS: &'static str = "Bond";
 }
 
+/// `Caller`.
+#[derive(Debug)]
+pub enum Caller {}
+
+impl ClassTag for Caller {
+    const CLASS: &'static str = "Caller";
+}
+
 /// `Certificate`.
 #[derive(Debug)]
 pub enum Certificate {}
@@ -20,12 +28,36 @@ impl ClassTag for Certificate {
     const CLASS: &'static str = "Certificate";
 }
 
+/// `Cluster`.
+#[derive(Debug)]
+pub enum Cluster {}
+
+impl ClassTag for Cluster {
+    const CLASS: &'static str = "Cluster";
+}
+
+/// `Cluster_host`.
+#[derive(Debug)]
+pub enum ClusterHost {}
+
+impl ClassTag for ClusterHost {
+    const CLASS: &'static str = "Cluster_host";
+}
+
 /// `DR_task`.
 #[derive(Debug)]
 pub enum DrTask {}
 
 impl ClassTag for DrTask {
     const CLASS: &'static str = "DR_task";
+}
+
+/// `Driver_variant`.
+#[derive(Debug)]
+pub enum DriverVariant {}
+
+impl ClassTag for DriverVariant {
+    const CLASS: &'static str = "Driver_variant";
 }
 
 /// `Feature`.
@@ -42,6 +74,30 @@ pub enum GpuGroup {}
 
 impl ClassTag for GpuGroup {
     const CLASS: &'static str = "GPU_group";
+}
+
+/// `Host_driver`.
+#[derive(Debug)]
+pub enum HostDriver {}
+
+impl ClassTag for HostDriver {
+    const CLASS: &'static str = "Host_driver";
+}
+
+/// `LVHD`.
+#[derive(Debug)]
+pub enum Lvhd {}
+
+impl ClassTag for Lvhd {
+    const CLASS: &'static str = "LVHD";
+}
+
+/// `Observer`.
+#[derive(Debug)]
+pub enum Observer {}
+
+impl ClassTag for Observer {
+    const CLASS: &'static str = "Observer";
 }
 
 /// `PBD`.
@@ -92,12 +148,60 @@ impl ClassTag for Pusb {
     const CLASS: &'static str = "PUSB";
 }
 
+/// `PVS_cache_storage`.
+#[derive(Debug)]
+pub enum PvsCacheStorage {}
+
+impl ClassTag for PvsCacheStorage {
+    const CLASS: &'static str = "PVS_cache_storage";
+}
+
+/// `PVS_proxy`.
+#[derive(Debug)]
+pub enum PvsProxy {}
+
+impl ClassTag for PvsProxy {
+    const CLASS: &'static str = "PVS_proxy";
+}
+
+/// `PVS_server`.
+#[derive(Debug)]
+pub enum PvsServer {}
+
+impl ClassTag for PvsServer {
+    const CLASS: &'static str = "PVS_server";
+}
+
+/// `PVS_site`.
+#[derive(Debug)]
+pub enum PvsSite {}
+
+impl ClassTag for PvsSite {
+    const CLASS: &'static str = "PVS_site";
+}
+
+/// `Rate_limit`.
+#[derive(Debug)]
+pub enum RateLimit {}
+
+impl ClassTag for RateLimit {
+    const CLASS: &'static str = "Rate_limit";
+}
+
 /// `Repository`.
 #[derive(Debug)]
 pub enum Repository {}
 
 impl ClassTag for Repository {
     const CLASS: &'static str = "Repository";
+}
+
+/// `SDN_controller`.
+#[derive(Debug)]
+pub enum SdnController {}
+
+impl ClassTag for SdnController {
+    const CLASS: &'static str = "SDN_controller";
 }
 
 /// `SM`.
@@ -114,6 +218,14 @@ pub enum Sr {}
 
 impl ClassTag for Sr {
     const CLASS: &'static str = "SR";
+}
+
+/// `USB_group`.
+#[derive(Debug)]
+pub enum UsbGroup {}
+
+impl ClassTag for UsbGroup {
+    const CLASS: &'static str = "USB_group";
 }
 
 /// `VBD`.
@@ -146,6 +258,14 @@ pub enum Vgpu {}
 
 impl ClassTag for Vgpu {
     const CLASS: &'static str = "VGPU";
+}
+
+/// `VGPU_type`.
+#[derive(Debug)]
+pub enum VgpuType {}
+
+impl ClassTag for VgpuType {
+    const CLASS: &'static str = "VGPU_type";
 }
 
 /// `VIF`.
@@ -354,6 +474,14 @@ pub enum PoolUpdate {}
 
 impl ClassTag for PoolUpdate {
     const CLASS: &'static str = "pool_update";
+}
+
+/// `role`.
+#[derive(Debug)]
+pub enum Role {}
+
+impl ClassTag for Role {
+    const CLASS: &'static str = "role";
 }
 
 /// `secret`.

@@ -109,7 +109,9 @@ impl<'a> {name}Mut<'a> {{
         ("fields::", "fields"),
         ("tag::", "tag"),
     ] {
-        if body.contains(word) && !imports.contains(&import) {
+        let bare = body.replace("FromValue", "From").replace("IntoValue", "Into");
+        let place = if import == "Value" { &bare } else { &body };
+        if place.contains(word) && !imports.contains(&import) {
             imports.push(import);
         }
     }

@@ -41,7 +41,7 @@ pub(crate) fn tags() -> String {
 
 pub(crate) fn fields() -> String {
     let mut out = super::header("Position of every field in its class.");
-    for class in CLASSES {
+    for class in CLASSES.iter().filter(|c| !c.fields.is_empty()) {
         writeln!(
             out,
             "/// Fields of `{}`.\npub mod {} {{\nuse crate::FieldIdx;\n",

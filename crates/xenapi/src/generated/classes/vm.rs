@@ -697,6 +697,28 @@ impl<'a> VmMut<'a> {
         self
     }
 
+    /// Sets: PCI devices passed through now.
+    pub fn set_attached_pcis(
+        &mut self,
+        items: impl IntoIterator<Item = crate::Ref<crate::tag::Pci>>,
+    ) -> &mut Self {
+        self.0.set(
+            fields::vm::ATTACHED_PCIS,
+            Value::Set(items.into_iter().map(crate::IntoValue::into_value).collect()),
+        );
+        self
+    }
+
+    /// Adds an element; false if it was there.
+    pub fn add_attached_pcis(&mut self, item: crate::Ref<crate::tag::Pci>) -> bool {
+        self.0.set_insert(fields::vm::ATTACHED_PCIS, crate::IntoValue::into_value(item))
+    }
+
+    /// Removes an element; false if it wasn't there.
+    pub fn remove_attached_pcis(&mut self, item: crate::Ref<crate::tag::Pci>) -> bool {
+        self.0.set_remove(fields::vm::ATTACHED_PCIS, &crate::IntoValue::into_value(item))
+    }
+
     /// Sets: Strings that the virtual firmware shows.
     pub fn set_bios_strings(
         &mut self,
