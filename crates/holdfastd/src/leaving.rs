@@ -60,7 +60,9 @@ pub fn own_objects(view: &View, host: Uuid) -> Vec<Object> {
         let metrics = view.record("VM", control).and_then(|vm| target(vm, "metrics"));
         own.extend(metrics.map(|m| Object::new("VM_metrics", m)));
     }
-    for class in ["host_cpu", "PIF", "PBD"] {
+    let pifs = view.referrers("PIF", "host", host).filter_map(|pif| view.record("PIF", pif));
+    own.extend(pifs.filter_map(|p| target(p, "metrics")).map(|m| Object::new("PIF_metrics", m)));
+    for class in ["host_cpu", "PIF", "PBD", "PCI", "PGPU", "Certificate"] {
         own.extend(view.referrers(class, "host", host).map(|r| Object::new(class, r)));
     }
     own

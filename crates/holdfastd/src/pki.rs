@@ -246,6 +246,81 @@ pub fn fingerprint_der(der: &[u8]) -> String {
     digest.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":")
 }
 
+/// What clients are told of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// SHA-256 fingerprint, as `AB:CD:...`.
+    pub sha256: String,
+    /// SHA-1 fingerprint.
+    pub sha1: String,
+    /// First moment at which it is valid, seconds since the epoch.
+    pub not_before: i64,
+    /// Last moment.
+    pub not_after: i64,
+}
+
+/// Reads a certificate in PEM; `None` if it is none.
+pub fn certificate_facts(pem: &str) -> Option<CertificateFacts> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &der);
+    let (not_before, not_after) = validity(&der)?;
+    Some(CertificateFacts {
+        sha256: fingerprint_der(&der),
+        sha1: sha1.as_ref().iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":"),
+        not_before,
+        not_after,
+    })
+}
+
+/// The next element of DER: its tag, its contents, and what follows.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        let length = bytes
+            .iter()
+            .try_fold(0_usize, |n, b| n.checked_mul(256)?.checked_add(usize::from(*b)))?;
+        (length, rest)
+    };
+    let (contents, rest) = rest.split_at_checked(length)?;
+    Some((tag, contents, rest))
+}
+
+/// From when to when a certificate is valid. A walk to the one field that is needed spares a second X.509 parser.
+fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let (_, certificate, _) = element(der)?;
+    let (_, mut body, _) = element(certificate)?;
+    if body.first() == Some(&0xa0) {
+        body = element(body)?.2;
+    }
+    // Serial number, algorithm, issuer.
+    for _ in 0..3 {
+        body = element(body)?.2;
+    }
+    let (_, times, _) = element(body)?;
+    let (tag, from, rest) = element(times)?;
+    let (end_tag, to, _) = element(rest)?;
+    Some((time_of(tag, from)?, time_of(end_tag, to)?))
+}
+
+/// UTCTime (tag 0x17, two digits of the year, 1950 to 2049) or GeneralizedTime, both in UTC.
+fn time_of(tag: u8, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let (year, rest) = text.split_at_checked(if tag == 0x17 { 2 } else { 4 })?;
+    let year: i32 = year.parse().ok()?;
+    let year = match tag {
+        0x17 if year < 50 => year + 2000,
+        0x17 => year + 1900,
+        _ => year,
+    };
+    let part = |i: usize| rest.get(2 * i..2 * i + 2)?.parse::<u8>().ok();
+    let date = time::Date::from_calendar_date(year, part(0)?.try_into().ok()?, part(1)?).ok()?;
+    Some(date.with_hms(part(2)?, part(3)?, part(4)?).ok()?.assume_utc().unix_timestamp())
+}
+
 /// The host that a member's certificate was made for: its common name is the host's uuid. The chain has been verified
 /// against the pool's CA by the TLS layer before this is asked.
 pub fn host_of_certificate(der: &[u8]) -> Option<Uuid> {
@@ -362,6 +437,18 @@ mod tests {
         std::fs::write(dir.path().join(CERT_FILE), cert).expect("write");
         std::fs::write(dir.path().join(KEY_FILE), host.key_pem.expose()).expect("write");
         Tls::load(dir.path()).expect("loads");
+    }
+
+    #[test]
+    fn a_certificates_facts_are_read_from_it() {
+        let ca = PoolCa::generate(Uuid::nil(), now()).expect("ca");
+        let facts = certificate_facts(&ca.cert_pem).expect("a certificate");
+        assert_eq!(Ok(&facts.sha256), fingerprint(&ca.cert_pem).as_ref().map_err(|_| ()));
+        assert_eq!(facts.sha1.len(), 59);
+        assert_eq!(facts.not_before, now().unix_timestamp() - BACKDATE_HOURS * 3600);
+        assert_eq!(facts.not_after, now().unix_timestamp() + CA_DAYS * 86_400);
+        assert_eq!(certificate_facts("no certificate"), None);
+        assert_eq!(time_of(0x18, b"20500102030405Z"), Some(2_524_705_445));
     }
 
     #[test]

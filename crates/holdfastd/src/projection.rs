@@ -60,7 +60,11 @@ static SHAPES: LazyLock<HashMap<&'static str, Shape>> = LazyLock::new(|| {
 
 /// The record as clients see it.
 pub fn project(view: &View, record: &Arc<Record>) -> Projection {
-    let mut projection = Projection::new(record.clone());
+    let mut projection = if record.class().name == "secret" {
+        Projection::new(Arc::new(crate::app::secret::blank(record)))
+    } else {
+        Projection::new(record.clone())
+    };
     let Some(shape) = SHAPES.get(record.class().name) else { return projection };
     for (field, class, source_field) in &shape.reverse {
         let sources: Vec<Value> = view
@@ -83,12 +87,11 @@ pub fn project(view: &View, record: &Arc<Record>) -> Projection {
 /// Objects whose projection shows this one: they change for clients when it changes.
 pub fn neighbours(record: &Record) -> impl Iterator<Item = Object> {
     let shown_in = SHAPES.get(record.class().name).map(|s| s.shown_in.as_slice()).unwrap_or(&[]);
-    shown_in.iter().filter_map(|(field, class)| {
-        record
-            .get(*field)
-            .as_opaque()
-            .and_then(OpaqueRef::uuid)
-            .map(|uuid| Object::new(class, uuid))
+    shown_in.iter().flat_map(|(field, class)| {
+        let value = record.get(*field);
+        let many = value.as_set().into_iter().flat_map(|set| set.opaques());
+        let all = value.as_opaque().into_iter().chain(many);
+        all.filter_map(OpaqueRef::uuid).map(|uuid| Object::new(class, uuid))
     })
 }
 
@@ -187,6 +190,8 @@ fn allowed(view: &View, record: &Record) -> Vec<&'static str> {
             "cancelling" => vec![],
             _ => vec!["destroy"],
         },
+        "VM_appliance" if is_busy(record) => vec![],
+        "VM_appliance" => vec!["start", "clean_shutdown", "hard_shutdown", "shutdown"],
         "network" | "pool" => vec![],
         _ => vec![],
     }

@@ -6,7 +6,7 @@ mod pool;
 
 use std::net::SocketAddr;
 
-use datamodel::{Implicit, Lifecycle, Method, Role};
+use datamodel::{Implicit, Method, Role};
 use holdfastd::api::{self, auth};
 use holdfastd::http::Peer;
 use pool::Pool;
@@ -53,11 +53,8 @@ fn names(method: &Method) -> Vec<String> {
 
 /// What an authorized call with too many parameters ends with.
 fn end_of(method: &Method) -> &'static str {
-    if method.state() == Lifecycle::Removed && matches!(method, Method::Explicit(..)) {
-        "MESSAGE_REMOVED"
-    } else {
-        "MESSAGE_PARAMETER_COUNT_MISMATCH"
-    }
+    datamodel::coverage::refusal(method)
+        .map_or("MESSAGE_PARAMETER_COUNT_MISMATCH", |refusal| refusal.code)
 }
 
 #[tokio::test(flavor = "multi_thread")]

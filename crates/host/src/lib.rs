@@ -5,10 +5,11 @@
 //! runtime (`holdfast-had` depends on that; the features `tokio`, `pam` and `stacks` add the rest). Unsafe code lives in `sys/`.
 //!
 //! Next: [`exec`], [`proc`] (who runs), [`boot`] (which boot, boot-time clock), [`fs`] (durable files, locks, space),
-//! [`facts`] (memory, processors), [`network`] (bridges and interfaces), [`ping`] (does a machine answer), `stack` (what a
+//! [`facts`] (memory, processors), [`devices`] (PCI), [`network`] (bridges and interfaces), [`ping`] (does a machine answer), `stack` (what a
 //! thread of ours is doing), [`watchdog`] (what resets a host that hangs).
 
 pub mod boot;
+pub mod devices;
 mod error;
 pub mod exec;
 pub mod facts;

@@ -27,6 +27,15 @@ pub fn not_implemented(method: &str) -> Error {
     Error::new("NOT_IMPLEMENTED", [method])
 }
 
+/// The message is known and will not be done; `docs/reference/xenapi-coverage.md` says why.
+pub fn by_design(refusal: &datamodel::coverage::Refusal, method: &str) -> Error {
+    let takes_one = datamodel::error(refusal.code)
+        .and_then(|e| e.params)
+        .is_some_and(|params| params.len() == 1);
+    let what = if refusal.feature.is_empty() { method } else { refusal.feature };
+    Error::new(refusal.code, takes_one.then_some(what))
+}
+
 /// No majority of the pool's voters: this host can read, not write (S2-4, S2-5).
 pub fn no_quorum() -> Error {
     Error::new("HOST_IN_EMERGENCY_MODE", Vec::<String>::new())

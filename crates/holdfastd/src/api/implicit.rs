@@ -25,6 +25,16 @@ pub(super) async fn call(
     if class.name == "session" {
         return app::session::implicit(daemon, what, call).await.map(Outcome::Value);
     }
+    if class.name == "secret"
+        && let Some(answer) = app::secret::implicit(daemon, what, call).await
+    {
+        return answer.map(Outcome::Value);
+    }
+    if class.name == "role"
+        && let Some(answer) = app::role::implicit(what, call)
+    {
+        return Ok(answer.into());
+    }
     let params = call.params();
     let store = daemon.store();
     match what {

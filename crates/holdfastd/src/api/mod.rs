@@ -14,7 +14,6 @@ mod implicit;
 pub(crate) mod second_look;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -119,6 +118,12 @@ impl Authorized {
         decode(&self.params)
     }
 
+    /// The same authority for a part of what was asked: it has no task that the caller watches.
+    #[must_use]
+    pub(crate) fn for_part(&self, params: Vec<Value>) -> Self {
+        Self { task: None, ..self.with_params(params) }
+    }
+
     /// The same authority used for another message of ours (`VM.start_on` is `VM.start` with a host).
     #[must_use]
     pub fn with_params(&self, params: Vec<Value>) -> Self {
@@ -136,9 +141,9 @@ struct Found {
     is_async: bool,
 }
 
-/// Built once: a method's name and parameters are looked up by every call.
-static METHODS: LazyLock<HashMap<String, Found>> = LazyLock::new(|| {
-    let mut table = HashMap::new();
+/// Built once, in byte order of the names: a method's name and parameters are looked up by every call.
+static METHODS: LazyLock<Box<[Found]>> = LazyLock::new(|| {
+    let mut table = Vec::new();
     for class in datamodel::CLASSES {
         for method in class.methods() {
             let name: &'static str = Box::leak(method.full_name().into_boxed_str());
@@ -146,22 +151,33 @@ static METHODS: LazyLock<HashMap<String, Found>> = LazyLock::new(|| {
                 Cow::Borrowed(params) => params,
                 Cow::Owned(params) => params.leak(),
             };
-            let found = Found { class, method, name, params, is_async: false };
-            if method.is_async() {
-                table.insert(format!("Async.{name}"), Found { is_async: true, ..found });
-            }
-            table.insert(name.to_owned(), found);
+            table.push(Found { class, method, name, params, is_async: false });
         }
     }
-    table
+    table.sort_unstable_by_key(|found| found.name);
+    table.into_boxed_slice()
 });
 
+/// The method of that full name, with or without `Async.` before it.
+fn found(full_name: &str) -> Option<Found> {
+    let (name, is_async) = match full_name.strip_prefix("Async.") {
+        Some(name) => (name, true),
+        None => (full_name, false),
+    };
+    let at = METHODS.binary_search_by_key(&name, |found| found.name).ok()?;
+    let found = METHODS[at];
+    (!is_async || found.method.is_async()).then_some(Found { is_async, ..found })
+}
+
 /// Names of all messages that clients may call, sorted: `system.listMethods` and `host.list_methods`.
-pub fn method_names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = METHODS
-        .iter()
-        .filter(|(_, f)| f.method.state() != datamodel::Lifecycle::Internal)
-        .map(|(n, _)| n.as_str())
+pub fn method_names() -> Vec<Text> {
+    let public = METHODS.iter().filter(|f| f.method.state() != datamodel::Lifecycle::Internal);
+    let mut names: Vec<Text> = public
+        .flat_map(|f| {
+            let own = Text::new_static(f.name);
+            let with_task = f.method.is_async().then(|| Text::new(format!("Async.{}", f.name)));
+            std::iter::once(own).chain(with_task)
+        })
         .collect();
     names.sort_unstable();
     names
@@ -178,9 +194,9 @@ pub async fn call(
     mut params: Vec<Value>,
 ) -> Result<Outcome, Error> {
     if method == "system.listMethods" {
-        return Ok(Value::Set(method_names().into_iter().map(Value::word).collect()).into());
+        return Ok(Value::Set(method_names().into_iter().map(Value::Str).collect()).into());
     }
-    let Some(found) = METHODS.get(method.as_str()).copied() else {
+    let Some(found) = found(method.as_str()) else {
         return Err(Error::new("MESSAGE_METHOD_UNKNOWN", [method.as_str()]));
     };
     let caller = if found.method.session() {
@@ -196,10 +212,8 @@ pub async fn call(
     if found.method.session() {
         auth::authorize(&caller, found.name, &found.method, &params)?;
     }
-    if let Method::Explicit(_, message) = found.method
-        && message.state == datamodel::Lifecycle::Removed
-    {
-        return Err(Error::new("MESSAGE_REMOVED", Vec::<String>::new()));
+    if let Some(refusal) = datamodel::coverage::refusal(&found.method) {
+        return Err(errors::by_design(refusal, found.name));
     }
     let params = xenapi::coerce::params(found.name, found.params, params)?;
     let mut authorized = Authorized { caller, params, task: None, method: found.name };

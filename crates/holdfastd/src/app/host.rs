@@ -26,7 +26,7 @@ pub(super) async fn call(
 ) -> Result<Value, Error> {
     match message {
         "list_methods" => {
-            return Ok(Value::Set(api::method_names().into_iter().map(Value::word).collect()));
+            return Ok(Value::Set(api::method_names().into_iter().map(Value::Str).collect()));
         }
         "holdfast_diagnose" => return crate::truth::diagnose_host(daemon, call).await,
         "holdfast_get_standing" => {

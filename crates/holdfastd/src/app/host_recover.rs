@@ -69,6 +69,12 @@ struct Args {
     halted: Vec<Uuid>,
     groups: Vec<StartGroup>,
     left: Vec<(Uuid, String)>,
+    /// Somebody asked for the VMs themselves: HA's promise to others stands above that.
+    #[serde(default)]
+    by_client: bool,
+    /// Their processors stay stopped.
+    #[serde(default)]
+    paused: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,6 +121,8 @@ async fn recover(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error
         halted: plan.halt.clone(),
         groups: plan.start.iter().map(StartGroup::of).collect(),
         left: plan.left.clone(),
+        by_client: false,
+        paused: false,
     };
     perform(daemon, call, "host_recover", args).await
 }
@@ -137,8 +145,36 @@ pub(super) async fn start_in_order(
         halted: vec![],
         groups: recovery::start_groups(&vms).iter().map(StartGroup::of).collect(),
         left: vec![],
+        by_client: false,
+        paused: false,
     };
     perform(daemon, call, "vms_start", args).await
+}
+
+/// Starts VMs in their order, for who asked for all of them. Whether some did not start.
+pub(super) async fn start_together(
+    daemon: &Arc<Daemon>,
+    call: &Authorized,
+    vms: &[Uuid],
+    paused: bool,
+) -> Result<bool, Error> {
+    let view = daemon.view().await;
+    let facts: Vec<VmFacts> =
+        vms.iter().filter_map(|vm| Some(vm_facts(&view, view.record("VM", *vm)?, None))).collect();
+    let args = Args {
+        host: None,
+        boot: String::new(),
+        proof: String::new(),
+        halted: vec![],
+        groups: recovery::start_groups(&facts).iter().map(StartGroup::of).collect(),
+        left: vec![],
+        by_client: true,
+        paused,
+    };
+    let report = perform(daemon, &call.for_part(vec![]), "vms_start", args).await?;
+    let report: serde_json::Value =
+        serde_json::from_str(report.as_str().unwrap_or_default()).unwrap_or_default();
+    Ok(report["failed"].as_array().is_none_or(|failed| !failed.is_empty()))
 }
 
 async fn perform(
@@ -348,7 +384,7 @@ async fn start_all(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let (mut started, mut failed) = (Vec::new(), Vec::new());
     for group in &args.groups {
         for batch in group.vms.chunks(AT_ONCE) {
-            let starts = batch.iter().map(|vm| start_one(daemon, *vm));
+            let starts = batch.iter().map(|vm| start_one(daemon, *vm, &args));
             for one in futures_util::future::join_all(starts).await {
                 if one.why.is_some() { failed.push(one) } else { started.push(one) }
             }
@@ -380,15 +416,21 @@ async fn start_all(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     Ok(Flow::Next)
 }
 
-async fn start_one(daemon: &Arc<Daemon>, vm: Uuid) -> Started {
+async fn start_one(daemon: &Arc<Daemon>, vm: Uuid, args: &Args) -> Started {
     let once = async || {
         let view = daemon.view().await;
         let record = find(&view, "VM", OpaqueRef::new(vm))?;
         // A former try of this step, or somebody else, has started it.
-        if text(record, "power_state") == "Running" {
+        let power = text(record, "power_state");
+        if power == "Running" || (args.paused && power == "Paused") {
             return Ok(());
         }
-        let order = start::Order { vm: OpaqueRef::new(vm), only: None, paused: false, by_ha: true };
+        let order = start::Order {
+            vm: OpaqueRef::new(vm),
+            only: None,
+            paused: args.paused,
+            by_ha: !args.by_client,
+        };
         let saga = start::begin(daemon, &Caller::of_this_host(daemon), None, order).await?;
         sagas::wait(daemon, saga, START_LIMIT).await.map(drop)
     };

@@ -3,6 +3,7 @@
 //! A handler gets an [`Authorized`] call, reads one snapshot, asks the planner, and either commits a [`Change`] or begins
 //! a saga. It decides nothing itself. A message that no module answers is `NOT_IMPLEMENTED`, by name.
 
+mod appliance;
 pub mod event;
 pub mod host;
 mod host_evacuate;
@@ -16,11 +17,14 @@ pub mod message;
 pub mod network;
 pub mod pbd;
 pub mod pool;
+pub(crate) mod role;
+pub(crate) mod secret;
 pub mod session;
 pub mod sr;
 mod sr_adopt;
 mod sr_probe;
 mod sr_repair;
+mod subject;
 pub mod task;
 pub mod vbd;
 pub mod vdi;
@@ -61,6 +65,9 @@ pub async fn call(
         "pool" => pool::call(daemon, message, call).await,
         "session" => session::call(daemon, message, call).await,
         "SR" => sr::call(daemon, message, call).await,
+        "VM_appliance" => appliance::call(daemon, message, call).await,
+        "role" => role::call(daemon, message, call).await,
+        "subject" => subject::call(daemon, message, call).await,
         "task" => task::call(daemon, message, call).await,
         "VDI" => vdi::call(daemon, message, call).await,
         "VBD" => vbd::call(daemon, message, call).await,
@@ -113,6 +120,9 @@ pub async fn create(
         "PBD" => pbd::create(daemon, call).await,
         "network" => network::create(daemon, call).await,
         "VDI" => vdi::create(daemon, call).await,
+        "VM_appliance" => create_record(daemon, given_record(call)?).await,
+        "secret" => secret::create(daemon, call).await,
+        "subject" => subject::create(daemon, call).await,
         _ => Err(errors::not_implemented(call.method())),
     }
 }
@@ -133,6 +143,9 @@ pub async fn destroy(
         "network" => network::destroy(daemon, call).await,
         "PBD" => pbd::destroy(daemon, call).await,
         "VDI" => vdi::destroy(daemon, call).await,
+        "VM_appliance" => appliance::destroy(daemon, call).await,
+        // Nothing hangs on them: who refers to one finds it gone.
+        "secret" | "subject" => destroy_record(daemon, class.name, call).await,
         _ => Err(errors::not_implemented(call.method())),
     }
 }
@@ -182,6 +195,22 @@ pub async fn create_record(daemon: &Arc<Daemon>, record: Record) -> Result<Value
     change.create(record);
     edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
     Ok(Value::Ref(reference))
+}
+
+/// Deletes one record that nothing else depends on.
+///
+/// # Errors
+/// The commit's.
+async fn destroy_record(
+    daemon: &Arc<Daemon>,
+    class: &'static str,
+    call: &Authorized,
+) -> Result<Value, Error> {
+    let view = daemon.view().await;
+    let mut change = Change::new();
+    change.delete(object(find(&view, class, ref_param(call, 0))?));
+    edits::commit(daemon, &change).await.map_err(errors::from_commit)?;
+    Ok(Value::Void)
 }
 
 /// The record that a parameter refers to.

@@ -7,7 +7,7 @@ use xenapi::{Error, Value};
 use super::{find, object, ref_param, text, text_param};
 use crate::Daemon;
 use crate::api::{Authorized, errors};
-use crate::edits::{self, Change};
+use crate::edits::{self, Change, Edit};
 use crate::{random_uuid, tasks};
 
 /// Answers a message of the class.
@@ -56,6 +56,32 @@ pub(super) async fn call(
         "set_error_info" => {
             let info = call.params().get(1).cloned().unwrap_or(Value::Set(Vec::new()));
             change.set(object(task), "error_info", info);
+        }
+        "set_other_config" => {
+            change.set(
+                object(task),
+                "other_config",
+                call.params().get(1).cloned().unwrap_or_default(),
+            );
+        }
+        "add_to_other_config" | "remove_from_other_config" => {
+            let field = edits::field_of(tasks::TASK, "other_config");
+            let key = Value::from(text_param(call, 1));
+            let taken = task.map_of(field).get_value(&key).is_some();
+            change.edit(
+                object(task),
+                if message == "remove_from_other_config" {
+                    Edit::Remove(field, key)
+                } else if taken {
+                    let own = task.opaque().to_string();
+                    return Err(Error::new(
+                        "MAP_DUPLICATE_KEY",
+                        [tasks::TASK, "other_config", &own, text_param(call, 1)],
+                    ));
+                } else {
+                    Edit::Insert(field, key, text_param(call, 2).into())
+                },
+            );
         }
         "set_resident_on" => {
             change.set(object(task), "resident_on", Value::Ref(ref_param(call, 1)));

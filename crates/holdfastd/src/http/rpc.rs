@@ -23,7 +23,7 @@ pub(super) async fn xml(daemon: &Arc<Daemon>, peer: &Peer, body: &Bytes) -> Resp
     match xmlrpc::decode_call(body) {
         // XenServer answers this one without the struct around it.
         Ok(call) if call.method == "system.listMethods" => {
-            let names = api::method_names().into_iter().map(Value::word).collect();
+            let names = api::method_names().into_iter().map(Value::Str).collect();
             let mut out = Vec::new();
             xmlrpc::write_bare(&Value::Set(names), &mut out);
             with_type(envelope.content_type(), bytes_body(out))

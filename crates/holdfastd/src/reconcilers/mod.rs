@@ -14,6 +14,7 @@
 //! | [`members`] | where the coordinator is | `host_metrics.live`, tasks and sessions that nobody ends |
 //! | [`dumps`] | where the coordinator is | dumps of the pool database outside the pool |
 //! | [`default_sr`] | where the coordinator is | an alert if the pool's default repository can't be used |
+//! | [`hardware`] | on every host | the records of its devices and certificates; the six roles |
 //! | [`voters`] | where the coordinator is | the voter table, the place of etcd's leader |
 //! | [`crate::lineage`] | on every host | who may go on with the database; the epoch on shared repositories |
 //!
@@ -27,6 +28,7 @@ pub mod dumps;
 pub mod fences;
 pub mod guests;
 pub mod ha;
+pub mod hardware;
 pub mod members;
 pub mod peers;
 pub mod this_host;
@@ -65,6 +67,7 @@ pub const ALL: &[Worker] = &[
     normal("members", |d| Box::pin(members::run(d))),
     Worker { at_least_every: None, ..normal("fences", |d| Box::pin(fences::run(d))) },
     normal("ha", |d| Box::pin(ha::run(d))),
+    normal("hardware", |d| Box::pin(hardware::run(d))),
     normal("voters", |d| Box::pin(voters::run(d))),
     normal("dumps", |d| Box::pin(dumps::run(d))),
     normal("default-sr", |d| Box::pin(default_sr::run(d))),

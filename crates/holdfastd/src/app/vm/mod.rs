@@ -85,6 +85,18 @@ pub(super) async fn call(
     Err(errors::not_implemented(call.method()))
 }
 
+/// Stops one VM, for who stops several.
+///
+/// # Errors
+/// Those of `VM.shutdown` and its like.
+pub(super) async fn stop(
+    daemon: &Arc<Daemon>,
+    message: &'static str,
+    call: &Authorized,
+) -> Result<Value, Error> {
+    stop::call(daemon, message, call).await
+}
+
 /// Sagas of the class.
 pub(super) fn sagas() -> Vec<Def> {
     let mut all = vec![

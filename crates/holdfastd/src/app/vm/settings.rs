@@ -113,7 +113,16 @@ fn edit(
             change.set(object(vm), "ha_always_run", protect && runs);
         }
         "suspend_VDI" => return Some(set_suspend_vdi(view, vm, call, change)),
-        // Classes that this version does not have: only "none" can be said.
+        "appliance" if !ref_param(call, 1).is_null() => {
+            let appliance = match find(view, "VM_appliance", ref_param(call, 1)) {
+                Ok(appliance) => appliance,
+                Err(error) => return Some(Err(error)),
+            };
+            // It must not be destroyed at this moment.
+            change.guard(pooldb::Guard::Exists(object(appliance).key()));
+            change.set(object(vm), field, Value::Ref(appliance.opaque()));
+        }
+        // What this version does not do: only "none" can be said.
         "appliance" | "protection_policy" | "snapshot_schedule" if ref_param(call, 1).is_null() => {
             change.set(object(vm), field, Value::Ref(OpaqueRef::NULL));
         }
