@@ -168,6 +168,13 @@ pub static REFUSED: &[Refusal] = &[
 /// Messages that are done but for some of their parameters: what answers `NOT_IMPLEMENTED`.
 pub static PARTLY: &[(&str, &str)] = &[("VDI.copy", "with `base_vdi` or `into_vdi`")];
 
+/// Messages that answer as a pool does that has none of what they are about.
+pub static NONE_THERE: &[(&str, &str)] = &[
+    ("host.call_plugin", "`XENAPI_MISSING_PLUGIN`: nobody brings code onto a host through the API"),
+    ("host.has_extension", "no: as above"),
+    ("pool.has_extension", "no: as above"),
+];
+
 /// Why a message is refused, if it is.
 pub fn refusal(method: &Method) -> Option<&'static Refusal> {
     let class = method.class();

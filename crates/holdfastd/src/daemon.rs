@@ -66,6 +66,8 @@ pub struct Daemon {
     doors: Doors,
     stop: CancellationToken,
     local_sessions: Mutex<HashMap<SessionKey, SessionRecord>>,
+    /// Who listens by the older interface of events.
+    pub(crate) event_registers: crate::event_registers::Registers,
     acceleration: tokio::sync::OnceCell<driver_api::hypervisor::Acceleration>,
     backend: RwLock<Backend>,
     /// How many lineages of the database this process has begun: a commit that is under way in the old one ends.
@@ -124,6 +126,7 @@ impl Daemon {
             doors,
             stop: CancellationToken::new(),
             local_sessions: Mutex::default(),
+            event_registers: crate::event_registers::Registers::default(),
             acceleration: tokio::sync::OnceCell::new(),
             backend: RwLock::new(Backend::Other(store.db())),
             lineages: tokio::sync::watch::Sender::new(0),

@@ -20,15 +20,23 @@ pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// After the first change, further ones are gathered for this long, so that a burst is one answer.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// How far a client of the older interface has heard.
+pub type Heard = Token;
+
 /// Where a client stands in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Token {
+pub struct Token {
     epoch: u64,
     cluster: u64,
     revision: u64,
 }
 
 impl Token {
+    /// Everything that a view shows was heard.
+    pub fn now(view: &View) -> Self {
+        Self::of(view)
+    }
+
     fn of(view: &View) -> Self {
         Self {
             epoch: view.pool_epoch().unwrap_or_default(),
@@ -60,14 +68,33 @@ impl Token {
 
 /// What a client wants to hear of: whole classes, single objects, or everything.
 #[derive(Debug, Clone, Default)]
-struct Interest {
+pub struct Interest {
     all: bool,
     classes: HashSet<String>,
     objects: HashSet<(String, OpaqueRef)>,
 }
 
 impl Interest {
-    fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
+    /// Also what the other one wants.
+    pub fn add(&mut self, other: Self) {
+        self.all |= other.all;
+        self.classes.extend(other.classes);
+        self.objects.extend(other.objects);
+    }
+
+    /// No longer what the other one wants; whether anything is left.
+    pub fn remove(&mut self, other: &Self) -> bool {
+        self.all &= !other.all;
+        self.classes.retain(|class| !other.classes.contains(class));
+        self.objects.retain(|object| !other.objects.contains(object));
+        self.all || !self.classes.is_empty() || !self.objects.is_empty()
+    }
+
+    /// Reads subscriptions: `*`, classes, `CLASS/REFERENCE`.
+    ///
+    /// # Errors
+    /// `EVENT_SUBSCRIPTION_PARSE_FAILURE`.
+    pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
         let mut interest = Self::default();
         for word in words {
             let bad = || Error::new("EVENT_SUBSCRIPTION_PARSE_FAILURE", [word]);
@@ -140,6 +167,33 @@ pub async fn from<'a>(
             _ = changed.changed() => {
                 tokio::time::sleep(GATHER).await;
             }
+            () = tokio::time::sleep_until(deadline) => {}
+            () = daemon.stopping() => return Err(Error::new("HOST_STILL_BOOTING", Vec::<String>::new())),
+        }
+        view = daemon.store().view();
+    }
+}
+
+/// Waits for what happens after `heard`: the events, none if `limit` passes first, and how far that was.
+///
+/// # Errors
+/// `EVENTS_LOST`.
+pub async fn after(
+    daemon: &Arc<Daemon>,
+    interest: &Interest,
+    heard: Token,
+    limit: Duration,
+) -> Result<(Value, Token), Error> {
+    let deadline = tokio::time::Instant::now() + limit;
+    let mut changed = daemon.store().replica().changed();
+    let mut view = daemon.store().read().await;
+    loop {
+        let events = since(&view, interest, Some(heard))?;
+        if !events.is_empty() || tokio::time::Instant::now() >= deadline {
+            return Ok((shown(events), Token::of(&view)));
+        }
+        tokio::select! {
+            _ = changed.changed() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep_until(deadline) => {}
             () = daemon.stopping() => return Err(Error::new("HOST_STILL_BOOTING", Vec::<String>::new())),
         }
@@ -270,7 +324,8 @@ fn note_neighbours(
     }
 }
 
-fn batch(view: &View, interest: &Interest, events: Vec<Event>) -> Value {
+/// Events as clients see them.
+fn shown(events: Vec<Event>) -> Value {
     let timestamp = Timestamp(0);
     let events = events
         .into_iter()
@@ -288,6 +343,10 @@ fn batch(view: &View, interest: &Interest, events: Vec<Event>) -> Value {
             Value::Struct(members)
         })
         .collect();
+    Value::Set(events)
+}
+
+fn batch(view: &View, interest: &Interest, events: Vec<Event>) -> Value {
     let counts = datamodel::CLASSES
         .iter()
         .filter(|c| c.events && interest.wants_class(c.name))
@@ -297,7 +356,7 @@ fn batch(view: &View, interest: &Interest, events: Vec<Event>) -> Value {
         })
         .collect();
     Value::Struct(vec![
-        (Text::new_static("events"), Value::Set(events)),
+        (Text::new_static("events"), shown(events)),
         (Text::new_static("valid_ref_counts"), Value::Struct(counts)),
         (Text::new_static("token"), Token::of(view).text().into()),
     ])

@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod dump;
 pub mod edits;
 pub mod etcd_unit;
+pub mod event_registers;
 pub mod events;
 pub mod fencing;
 pub mod first_start;

@@ -339,3 +339,23 @@ async fn an_appliance_starts_and_stops_its_vms_in_order() {
     assert_eq!(h1.named("VM", vms[0], "appliance").await, None);
     pool.is_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_events_come_to_whoever_has_registered() {
+    let pool = full_pool().await;
+    let h1 = pool.h1();
+    assert_eq!(h1.refused("event.next", vec![]).await[0], "SESSION_NOT_REGISTERED");
+    h1.ok("event.register", vec![Value::str_set(["VM", "task"])]).await;
+    let vm = Value::Ref(OpaqueRef::new(pool::VM));
+    let (heard, _) = tokio::join!(h1.ok("event.next", vec![]), async {
+        h1.ok("VM.set_name_label", vec![vm.clone(), "renamed".into()]).await
+    });
+    let text = format!("{heard:?}");
+    assert!(text.contains("renamed") && text.contains("mod"), "{text}");
+    h1.ok("task.create", vec!["work".into(), "".into()]).await;
+    // Between two calls nothing is lost, and what was heard does not come again.
+    let text = format!("{:?}", h1.ok("event.next", vec![]).await);
+    assert!(text.contains("\"task\"") && !text.contains("renamed"), "{text}");
+    h1.ok("event.unregister", vec![Value::str_set(["vm", "task"])]).await;
+    assert_eq!(h1.refused("event.next", vec![]).await[0], "SESSION_NOT_REGISTERED");
+}

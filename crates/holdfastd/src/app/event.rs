@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xenapi::{Error, Value};
 
 use crate::api::{Authorized, errors};
-use crate::{Daemon, events};
+use crate::{Daemon, event_registers, events};
 
 /// Answers a message of the class.
 pub(super) async fn call(
@@ -25,6 +25,16 @@ pub(super) async fn call(
             let timeout = call.params().get(2).and_then(Value::as_float).unwrap_or_default();
             events::from(daemon, classes.into_iter(), token, timeout).await
         }
+        "register" | "unregister" => {
+            let classes = call.params().first().and_then(Value::as_set);
+            let classes = classes.into_iter().flat_map(|s| s.strs());
+            if message == "register" {
+                event_registers::register(daemon, call.caller(), classes).await
+            } else {
+                event_registers::unregister(daemon, call.caller(), classes)
+            }
+        }
+        "next" => event_registers::next(daemon, call.caller()).await,
         "get_current_id" => {
             Ok(Value::Int(i64::try_from(daemon.store().view().revision().0).unwrap_or(i64::MAX)))
         }

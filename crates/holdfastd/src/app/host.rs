@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
-use xenapi::{Error, Timestamp, Value};
+use xenapi::{Error, OpaqueRef, Timestamp, Value};
 
 use super::{bool_param, find, object, ref_param, target, text, truth};
 use crate::api::{self, Authorized, errors};
@@ -75,6 +75,24 @@ pub(super) async fn call(
     let host = find(&view, "host", ref_param(call, 0))?;
     let mut change = Change::new();
     match message {
+        "compute_free_memory" => {
+            let all = super::vm::spec::hosts(&view, daemon.reserved_memory());
+            let free = all.iter().find(|h| h.host == host.uuid()).map_or(0, |h| h.memory_free);
+            return Ok(free.max(0).into());
+        }
+        "get_management_interface" => {
+            let pifs = view.referrers("PIF", "host", host.uuid());
+            let management =
+                pifs.filter_map(|pif| view.record("PIF", pif)).find(|pif| truth(pif, "management"));
+            return Ok(Value::Ref(management.map_or(OpaqueRef::NULL, |pif| pif.opaque())));
+        }
+        // Every guest is believed to work with its balloon.
+        "get_uncooperative_resident_VMs" => return Ok(Value::Set(Vec::new())),
+        // There are neither plugins nor extensions: nobody may bring code onto a host through the API.
+        "call_plugin" => {
+            return Err(Error::new("XENAPI_MISSING_PLUGIN", [super::text_param(call, 1)]));
+        }
+        "has_extension" => return Ok(false.into()),
         "get_servertime" | "get_server_localtime" => return Ok(Timestamp(daemon.now()).into()),
         "enable" => {
             change.set(object(host), "enabled", true);

@@ -16,6 +16,7 @@ mod host_switch_on;
 pub mod message;
 pub mod network;
 pub mod pbd;
+mod pif;
 pub mod pool;
 pub(crate) mod role;
 pub(crate) mod secret;
@@ -62,6 +63,7 @@ pub async fn call(
         "message" => message::call(daemon, message, call).await,
         "network" => network::call(daemon, message, call).await,
         "PBD" => pbd::call(daemon, message, call).await,
+        "PIF" => pif::call(daemon, message, call).await,
         "pool" => pool::call(daemon, message, call).await,
         "session" => session::call(daemon, message, call).await,
         "SR" => sr::call(daemon, message, call).await,

@@ -31,6 +31,7 @@ pub(super) async fn call(
         "logout" | "local_logout" => {
             if let Some(key) = &call.caller().session {
                 daemon.drop_local_session(key);
+                daemon.event_registers.forget(key);
                 daemon.commit(Txn::new().delete(key.key())).await.map_err(errors::from_commit)?;
                 // Sessions are looked up without waiting: this one is to be gone when the answer is given.
                 daemon.view().await;

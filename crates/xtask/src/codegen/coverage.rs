@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use datamodel::coverage::{CLIENTS, Client, OPEN, PARTLY, REFUSED, Standing, standing};
+use datamodel::coverage::{CLIENTS, Client, NONE_THERE, OPEN, PARTLY, REFUSED, Standing, standing};
 use datamodel::{CLASSES, Class, Lifecycle, Method};
 
 /// How many messages stand where.
@@ -180,6 +180,10 @@ fn reasons(out: &mut String) {
 }
 
 fn open(out: &mut String) {
+    out.push_str("\n## Answered as by a pool that has none\n\n");
+    for (name, what) in NONE_THERE {
+        writeln!(out, "- `{name}`: {what}").expect("string");
+    }
     writeln!(out, "\n## Open\n\n{} messages answer `NOT_IMPLEMENTED`.\n", OPEN.len())
         .expect("string");
     for (name, what) in PARTLY {

@@ -242,6 +242,15 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "set_is_default_template",
+        params: &[Param::new("vm", Type::Ref("VM")), Param::new("value", Type::Bool)],
+        role: Role::PoolAdmin,
+        is_async: true,
+        state: Lifecycle::Internal,
+        doc: "Sets whether it is one of the templates that come with the pool; XenServer has it untold.",
+        ..Message::BASE
+    },
+    Message {
         name: "set_memory",
         params: &[Param::new("self", Type::Ref("VM")), Param::new("value", Type::Int)],
         role: Role::VmPowerAdmin,

@@ -23,6 +23,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("set_domain_type", "domain_type"),
     ("set_ha_always_run", "ha_always_run"),
     ("set_has_vendor_device", "has_vendor_device"),
+    ("set_is_default_template", "is_default_template"),
     ("set_other_config", "other_config"),
     ("set_platform", "platform"),
 ];

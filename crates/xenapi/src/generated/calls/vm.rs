@@ -2350,6 +2350,35 @@ impl Params for SetHasVendorDevice {
     }
 }
 
+/// `VM.set_is_default_template`: Sets whether it is one of the templates that come with the pool; XenServer has it untold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetIsDefaultTemplate {
+    /// VM ref.
+    pub vm: crate::Ref<crate::tag::Vm>,
+    /// bool.
+    pub value: bool,
+}
+
+impl Params for SetIsDefaultTemplate {
+    const METHOD: &'static str = "VM.set_is_default_template";
+    type Output = ();
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::vm::CLASS, "set_is_default_template")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { vm: take(&mut given, "vm")?, value: take(&mut given, "value")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.vm), crate::IntoValue::into_value(self.value)]
+    }
+}
+
 /// `VM.set_memory`: Sets all memory limits to one value; only while halted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetMemory {
