@@ -20,7 +20,7 @@
 //!
 //! Next: [`registry`] for the rules about guests, [`keeper`] for the lease, `host::had` for the protocol. [`guard`] stops
 //! guests in time while high availability is on, [`dog`] is what bites if it can't, [`beats`] hears the other hosts,
-//! [`voters`] sees when nobody has a majority.
+//! [`voters`] sees when nobody has a majority, [`storage`] holds the lease on shared storage.
 
 pub mod beats;
 pub mod dog;
@@ -30,7 +30,9 @@ pub mod journal;
 pub mod keeper;
 pub mod memory;
 pub mod registry;
+pub mod sectors;
 pub mod server;
+pub mod storage;
 pub mod store;
 pub mod voters;
 
@@ -142,6 +144,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let guard = Arc::new(guard);
     let kept = Arc::clone(&guard);
     let keeper = Keeper::start(Arc::clone(&store), kept, &options.state, &boot_id, &mut warnings)?;
+    let storage = storage::Storage::start(Arc::clone(&guard), &boot_id)?;
     let beats = beats::Beats::start(voters, volatile, &boot_id, &mut warnings);
     let server = Server::bind(&options.socket)
         .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
@@ -154,6 +157,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         guests,
         guard,
         beats,
+        storage,
         keeper,
         store,
         boot_id,

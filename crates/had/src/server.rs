@@ -19,6 +19,7 @@ use crate::beats::Beats;
 use crate::guard::Guard;
 use crate::keeper::Keeper;
 use crate::registry::Guests;
+use crate::storage::Storage;
 use crate::store::Store;
 use crate::{journal, now};
 
@@ -40,6 +41,8 @@ pub struct Host {
     pub guard: Arc<Guard>,
     /// The links with other hosts.
     pub beats: Beats,
+    /// The lease on shared storage.
+    pub storage: Storage,
     /// The lease.
     pub keeper: Keeper,
     /// The files.
@@ -184,6 +187,7 @@ impl Host {
             Request::LeaseRelease => self.release(),
             Request::Arm(config) => self.guard.arm(&config).map(|()| Granted::Done),
             Request::Beats(config) => self.beats.configure(config).map(|()| Granted::Done),
+            Request::Storage { config } => self.storage.configure(config).map(|()| Granted::Done),
             Request::Disarm => self.guard.disarm().map(|()| Granted::Done),
         }
     }
@@ -212,6 +216,7 @@ impl Host {
             guests: self.guests.list(),
             guard: Some(self.guard.status()),
             links: self.beats.status(),
+            storage: self.storage.status(),
         }
     }
 }

@@ -67,6 +67,83 @@ pub enum Request {
     Disarm,
     /// Exchange beats with other hosts from now on.
     Beats(BeatsConfig),
+    /// Hold a lease on shared storage from now on; none: no more.
+    Storage {
+        /// Where and how.
+        config: Option<StorageConfig>,
+    },
+}
+
+/// The lease on shared storage: a sector for each host in one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageConfig {
+    /// This host.
+    pub host: Uuid,
+    /// The file, on a repository that all hosts share.
+    pub path: PathBuf,
+    /// This host's sector in it.
+    pub slot: u8,
+    /// Sectors of the file.
+    pub slots: u8,
+    /// Lineage of the pool's database.
+    pub pool_epoch: u64,
+    /// Name of the timing profile.
+    pub profile: String,
+    /// Whose sectors are watched.
+    #[serde(default)]
+    pub peers: Vec<StoragePeer>,
+}
+
+/// Another host's sector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoragePeer {
+    /// Which host.
+    pub host: Uuid,
+    /// Its sector.
+    pub slot: u8,
+}
+
+/// How another host's lease on storage stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StorageStanding {
+    /// Nobody ever wrote its sector.
+    Empty,
+    /// It was given back.
+    Released,
+    /// It moves, or has not stood still for long enough.
+    Held,
+    /// It stood still for L + G: evidence, for who may take it as one.
+    Ended,
+    /// Not read yet; also a word of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Another host's lease on storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoragePeerStatus {
+    /// The host.
+    pub host: Uuid,
+    /// In one word.
+    pub standing: StorageStanding,
+    /// For how long it has not changed, milliseconds.
+    #[serde(default)]
+    pub unchanged_ms: Option<u64>,
+}
+
+/// The lease on shared storage as `had` sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageStatus {
+    /// Milliseconds since the last write that was read back was sent.
+    #[serde(default)]
+    pub age_ms: Option<u64>,
+    /// Why the last attempt failed, if it did.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// The others.
+    #[serde(default)]
+    pub peers: Vec<StoragePeerStatus>,
 }
 
 /// Whom to exchange beats with.
@@ -361,6 +438,9 @@ pub struct Status {
     /// The links with other hosts.
     #[serde(default)]
     pub links: Vec<LinkStatus>,
+    /// The lease on shared storage; `None` while there is none.
+    #[serde(default)]
+    pub storage: Option<StorageStatus>,
 }
 
 /// How a guest stopped.
@@ -536,7 +616,8 @@ fn deadline_of(request: &Request, deadline: Duration) -> Duration {
         | Request::LeaseRelease
         | Request::Arm(_)
         | Request::Disarm
-        | Request::Beats(_) => deadline,
+        | Request::Beats(_)
+        | Request::Storage { .. } => deadline,
     }
 }
 
@@ -598,6 +679,11 @@ impl Client {
     /// See [`Request::Arm`].
     pub fn arm(&self, config: &ArmConfig) -> Result<(), HadError> {
         self.call::<Empty>(&Request::Arm(config.clone())).map(drop)
+    }
+
+    /// See [`Request::Storage`].
+    pub fn storage(&self, config: Option<&StorageConfig>) -> Result<(), HadError> {
+        self.call::<Empty>(&Request::Storage { config: config.cloned() }).map(drop)
     }
 
     /// See [`Request::Beats`].

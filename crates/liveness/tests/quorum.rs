@@ -18,6 +18,9 @@ fn report(member: Member, word: Word, since: u64, until: u64) -> Option<Report> 
     Some(Report { word, member: Some(member), since: at(since), until: at(until), lost: None })
 }
 
+/// A name, what is known of the voters, until when nobody had a majority.
+type Case = (&'static str, Vec<Option<Report>>, Option<u64>);
+
 fn judge(reports: &[Option<Report>]) -> Option<Moment> {
     let voters: Vec<_> = reports.iter().map(|one| [*one, None]).collect();
     no_majority(&voters, least(&STANDARD)).map(|span| span.until)
@@ -27,7 +30,7 @@ fn judge(reports: &[Option<Report>]) -> Option<Moment> {
 fn a_blocking_set_without_leader_for_longer_than_the_gap_counts_and_nothing_less() {
     use Word::{Gone, Leaderless, Names, Still};
     let long = |member, word| report(member, word, 1_000, 4_000);
-    let cases: [(&str, Vec<Option<Report>>, Option<u64>); 14] = [
+    let cases: [Case; 14] = [
         ("two of three are gone", vec![long(1, Gone), long(2, Gone), None], Some(4_000)),
         ("all are frozen", vec![long(1, Still), long(2, Still), long(3, Still)], Some(4_000)),
         ("one of three", vec![long(1, Gone), None, None], None),
