@@ -206,6 +206,9 @@ fn elements(text: &str) -> BTreeMap<String, String> {
     found
 }
 
+/// Bytes among which an entity's end is looked for.
+const LONGEST_ENTITY: usize = 12;
+
 /// Resolves the entities; one that was cut at the end of a value is dropped.
 fn unescape(text: &str) -> String {
     let mut out = String::new();
@@ -213,14 +216,16 @@ fn unescape(text: &str) -> String {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let Some(end) = rest[..rest.len().min(12)].find(';') else {
+        let near = rest.char_indices().take_while(|(at, _)| *at < LONGEST_ENTITY);
+        let Some(end) = near.filter(|(_, c)| *c == ';').map(|(at, _)| at).next() else {
             // Either a cut entity at the very end, or an ampersand that nobody escaped.
             let tail = &rest[1..];
-            let cut = ["amp", "lt", "gt", "quot", "apos"].iter().any(|e| e.starts_with(tail));
-            if !cut {
-                out.push_str(rest);
+            if ["amp", "lt", "gt", "quot", "apos"].iter().any(|e| e.starts_with(tail)) {
+                return out;
             }
-            return out;
+            out.push('&');
+            rest = tail;
+            continue;
         };
         let entity = &rest[1..end];
         let number = entity.strip_prefix('#').and_then(|n| match n.strip_prefix('x') {
@@ -277,6 +282,20 @@ mod tests {
         .concat();
         bytes.resize(1 << 20, 0);
         bytes
+    }
+
+    #[test]
+    fn entities_are_resolved_beside_whatever_stands_there() {
+        for (text, wanted) in [
+            ("a &amp; b &lt;c&gt; &#65;&#x42;", "a & b <c> AB"),
+            ("cut at the end &am", "cut at the end "),
+            ("nobody escaped & this, but this &amp;", "nobody escaped & this, but this &"),
+            // Found by fuzzing: a character lies across the place up to which the end is looked for.
+            ("& stora\u{fffd}\u{fffd}e", "& stora\u{fffd}\u{fffd}e"),
+            ("&unknown;", "&unknown;"),
+        ] {
+            assert_eq!(unescape(text), wanted);
+        }
     }
 
     #[test]
