@@ -26,6 +26,9 @@ pub struct Copied {
     /// Hash of the content, in hexadecimal.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// The file was read from its disk afterwards and has this hash.
+    #[serde(default)]
+    pub read_back: bool,
     /// What could not be read, each with place and reason.
     #[serde(default)]
     pub damaged: Vec<serde_json::Value>,
@@ -70,8 +73,8 @@ async fn run<T: DeserializeOwned>(arguments: &[&str], good: &[i32]) -> Result<T,
         return Err(format!("the salvage program is not installed at {}", program.display()));
     }
     let output = Command::new(program)
-        .args(arguments)
         .args(["--output", "json"])
+        .args(arguments)
         .limit(LIMIT)
         .output_limit(REPORT_BYTES)
         .run_async()
@@ -92,7 +95,28 @@ pub async fn scan(device: &str) -> Result<planner::sr_adoption::Scan, String> {
     run(&["scan", device], &[0, PARTIAL, NOTHING_FOUND]).await
 }
 
-/// Copies a virtual disk's content into a qcow2 file. An interrupted copy goes on where it was.
+/// How disks are laid out.
+#[derive(Debug, Deserialize)]
+pub struct Layouts {
+    /// Each as the engine says it.
+    pub disks: Vec<serde_json::Value>,
+    /// Those that could not be read: path and reason.
+    #[serde(default)]
+    pub unreadable: Vec<serde_json::Value>,
+}
+
+/// Looks in a few reads how this machine's disks are laid out, and further ones.
+///
+/// # Errors
+/// What the engine says; disks that can't be read are no error.
+pub async fn layouts(further: impl IntoIterator<Item = String>) -> Result<Layouts, String> {
+    let further: Vec<String> = further.into_iter().collect();
+    let mut arguments = vec!["layout", "--all", "--"];
+    arguments.extend(further.iter().map(String::as_str));
+    run(&arguments, &[0, PARTIAL]).await
+}
+
+/// Copies a virtual disk's content into a qcow2 file and reads it back: a copy that is not what was read is an error. An interrupted copy goes on where it was.
 ///
 /// # Errors
 /// What the engine says; damage is no error.
@@ -105,11 +129,18 @@ pub async fn copy(
     let (vdi, to) = (vdi.to_string(), to.display().to_string());
     let start = plan.start_byte.map(|byte| byte.to_string());
     let mut arguments = vec!["export", device, "--vdi", &vdi, "--group", &plan.group, "--to", &to];
-    arguments.extend(["--format", "qcow2", "--hash", "sha256", "--overwrite"]);
+    arguments.extend(["--format", "qcow2", "--hash", "sha256", "--read-back", "--overwrite"]);
     if let Some(start) = &start {
         arguments.extend(["--start", start]);
     }
-    run(&arguments, &[0, PARTIAL]).await
+    let copied: Copied = run(&arguments, &[0, PARTIAL]).await?;
+    // Good only once it was read back.
+    match copied.read_back {
+        true => Ok(copied),
+        false => {
+            Err("holdfast-rescue did not read its copy back; is it of another version?".into())
+        }
+    }
 }
 
 /// Looks what machine a disk image was of; nothing if it says nothing.

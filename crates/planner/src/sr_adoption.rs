@@ -123,6 +123,9 @@ pub struct Vhd {
     /// Size as the guest sees it.
     #[serde(default)]
     pub virtual_size_bytes: u64,
+    /// Bytes of content that the chain can have.
+    #[serde(default)]
+    pub data_bytes_at_most: Option<u64>,
     /// Whether all parents are there.
     #[serde(default)]
     pub chain_complete: bool,
@@ -165,6 +168,9 @@ pub struct Disk {
     pub name_description: String,
     /// Size as the guest sees it.
     pub virtual_size_bytes: u64,
+    /// Bytes that its copy takes at most.
+    #[serde(default)]
+    pub needed_bytes: u64,
 }
 
 /// A disk that is left where it is.
@@ -188,6 +194,52 @@ pub fn plans(scan: &Scan, known_vdi: &dyn Fn(Uuid) -> bool) -> Vec<Plan> {
         plans.push(plan(scan, group, sr, known_vdi));
     }
     plans
+}
+
+/// Bytes that a qcow2 file takes at most for a disk of that size with that much content: clusters of 64 KiB, each begun by content, 8
+/// bytes of table and 2 of count for each, and the head.
+fn copy_bytes(virtual_size_bytes: u64, data_bytes: u64) -> u64 {
+    const CLUSTER: u64 = 64 << 10;
+    const HEAD: u64 = 1 << 20;
+    let clusters = virtual_size_bytes.div_ceil(CLUSTER);
+    data_bytes.saturating_add(clusters.saturating_mul(10)).saturating_add(HEAD)
+}
+
+/// Where the copies go, and what is there of them already.
+#[expect(missing_debug_implementations, reason = "it holds a function")]
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The directory.
+    pub location: &'a str,
+    /// Bytes free there.
+    pub free_bytes: u64,
+    /// Bytes that the copy of a disk takes there already; `None` if it is whole.
+    pub taken: &'a dyn Fn(Uuid) -> Option<u64>,
+}
+
+/// Whether the copies that are missing fit; asked before anything is begun.
+///
+/// # Errors
+/// What is needed and what is there, for a person, with the next command.
+pub fn room(plan: &Plan, place: Place<'_>, device: &str) -> Result<(), String> {
+    let missing = |disk: &Disk| match (place.taken)(disk.vdi) {
+        None => 0,
+        Some(bytes) => disk.needed_bytes.saturating_sub(bytes),
+    };
+    let needed: u64 = plan.disks.iter().map(missing).sum();
+    if needed <= place.free_bytes {
+        return Ok(());
+    }
+    Err(format!(
+        "the disks of SR '{}' ({}) need {needed} bytes in {}, and {} bytes are free there; nothing was begun. Free {} bytes, or name a \
+         directory on a larger file system: xe sr-adopt device={device} location=DIRECTORY confirm={}",
+        plan.name_label,
+        plan.sr,
+        place.location,
+        place.free_bytes,
+        needed - place.free_bytes,
+        plan.sr
+    ))
 }
 
 /// The one that is meant.
@@ -239,9 +291,12 @@ fn plan(scan: &Scan, group: &Group, sr: Uuid, known_vdi: &dyn Fn(Uuid) -> bool) 
         let named = directory.and_then(|d| d.vdis.iter().find(|n| n.uuid == vdi && !n.deleted));
         let name_label = named.map(|n| n.name_label.clone()).unwrap_or_default();
         let size = match volume.kind.as_str() {
-            "raw" => Ok(volume.size_bytes),
+            "raw" => Ok((volume.size_bytes, volume.size_bytes)),
             "vhd" => match scan.vhds.iter().find(|vhd| vhd.volume == volume.name) {
-                Some(vhd) if vhd.chain_complete => Ok(vhd.virtual_size_bytes),
+                Some(vhd) if vhd.chain_complete => {
+                    let size = vhd.virtual_size_bytes;
+                    Ok((size, vhd.data_bytes_at_most.unwrap_or(size).min(size)))
+                }
                 Some(vhd) => Err(format!("its chain is not whole: {}", vhd.chain)),
                 None => Err("its volume holds no readable VHD".to_owned()),
             },
@@ -252,11 +307,12 @@ fn plan(scan: &Scan, group: &Group, sr: Uuid, known_vdi: &dyn Fn(Uuid) -> bool) 
             false => Ok(size),
         });
         match size {
-            Ok(virtual_size_bytes) => plan.disks.push(Disk {
+            Ok((virtual_size_bytes, data_bytes)) => plan.disks.push(Disk {
                 vdi,
                 name_label,
                 name_description: named.map(|n| n.name_description.clone()).unwrap_or_default(),
                 virtual_size_bytes,
+                needed_bytes: copy_bytes(virtual_size_bytes, data_bytes),
             }),
             Err(why) => plan.left.push(Left { vdi, name_label, why }),
         }
@@ -282,6 +338,7 @@ mod tests {
             uuid: Some(uuid(n)),
             volume: format!("VHD-{}", uuid(n)),
             virtual_size_bytes: 64,
+            data_bytes_at_most: Some(16),
             chain_complete,
             chain: "the parent is missing".into(),
         }
@@ -335,6 +392,36 @@ mod tests {
         let broken = "its chain is not whole: the parent is missing";
         let twice = "the pool has a disk of this uuid already";
         assert_eq!(left, [(uuid(3), broken), (uuid(5), twice)]);
+    }
+
+    #[test]
+    fn copies_that_do_not_fit_are_refused_with_what_is_needed_and_a_second_try_needs_less() {
+        const MIB: u64 = 1 << 20;
+        let mut scan = Scan {
+            volume_groups: vec![group(9, vec![volume(1, "vhd", false), volume(2, "vhd", false)])],
+            vhds: vec![vhd(1, true), vhd(2, true)],
+            ..Scan::default()
+        };
+        for vhd in &mut scan.vhds {
+            (vhd.virtual_size_bytes, vhd.data_bytes_at_most) = (1 << 40, Some(100 * MIB));
+        }
+        let plan = choose(plans(&scan, &|_| false), None, "/dev/x").expect("one");
+        // A cluster of each 64 KiB of a TiB has ten bytes, and the head is a MiB.
+        let each = 100 * MIB + (16 << 20) * 10 + MIB;
+        assert_eq!(plan.disks[0].needed_bytes, each);
+        let room_for = |free_bytes, taken: &dyn Fn(Uuid) -> Option<u64>| {
+            room(&plan, Place { location: "/srv/x", free_bytes, taken }, "/dev/x")
+        };
+        assert_eq!(room_for(2 * each, &|_| Some(0)), Ok(()));
+        let why = room_for(2 * each - 7, &|_| Some(0)).expect_err("seven bytes less");
+        let (needed, free) = ((2 * each).to_string(), (2 * each - 7).to_string());
+        for part in [&*needed, &*free, &*uuid(9).to_string(), "Free 7 bytes", "xe sr-adopt"] {
+            assert!(why.contains(part), "{part}: {why}");
+        }
+        // One is whole, and half of the other is there.
+        let half = |vdi| (vdi == uuid(2)).then_some(each / 2);
+        assert_eq!(room_for(each - each / 2, &half), Ok(()));
+        assert!(room_for(each - each / 2 - 1, &half).is_err());
     }
 
     #[test]

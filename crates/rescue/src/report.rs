@@ -53,7 +53,7 @@ pub fn json(path: &Path, survey: &Survey) -> Value {
     })
 }
 
-fn partition(p: &Partition, evidence: Option<&Former>) -> Value {
+pub(crate) fn partition(p: &Partition, evidence: Option<&Former>) -> Value {
     let mut value = json!({
         "number": (p.number > 0).then_some(p.number),
         "start_sector": p.start,
@@ -212,6 +212,12 @@ fn vhd(survey: &Survey, v: &Volume) -> Option<Value> {
         link.names.iter().find_map(|n| names::vdi_of_parent_name(n))
     };
     let chain: Vec<&str> = found.chain.iter().map(|n| survey.volumes[*n].name.as_str()).collect();
+    // Of the whole chain: what a copy of the disk needs room for.
+    let content = |volume: &Volume| match &volume.vhd {
+        Some(vhd) => vhd.data_bytes_at_most,
+        None => volume.source.size(),
+    };
+    let data_bytes: u64 = found.chain.iter().map(|n| content(&survey.volumes[*n])).sum();
     Some(json!({
         "uuid": v.role.vdi(),
         "name_label": label(survey, v),
@@ -227,6 +233,7 @@ fn vhd(survey: &Survey, v: &Volume) -> Option<Value> {
         "chain_complete": found.broken.is_none(),
         "chain_volumes": chain,
         "allocated_blocks": found.blocks_present,
+        "data_bytes_at_most": data_bytes.min(found.footer.size_bytes),
         "doubtful_blocks": found.blocks_doubtful,
         "name_known": v.name_known,
         "defects": found.defects.iter().map(ToString::to_string).collect::<Vec<_>>(),

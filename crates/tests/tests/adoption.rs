@@ -80,6 +80,19 @@ fn a_wiped_repository_is_adopted_with_one_command_and_one_confirmation() {
     let vdi = "b6e421e0-6696-45b1-bad0-6a56f255dc0f";
 
     let confirm = format!("confirm={sr}");
+    // No room: nothing is begun, and it is said how much is missing.
+    let small = "mkdir /srv/small && mount -t tmpfs -o size=3m tmpfs /srv/small";
+    let mounted = lab.exec("h1", &["sh", "-c", small]);
+    assert!(mounted.status.success(), "{}", mounted.stderr);
+    let full = lab.xe("h1", &["sr-adopt", place[0], "location=/srv/small/sr", &confirm]);
+    let said = "'Local storage'";
+    assert_eq!(full.status.code(), Some(1), "{}{}", full.stdout, full.stderr);
+    for part in [said, sr, "3145728 bytes are free there; nothing was begun", "xe sr-adopt device="]
+    {
+        assert!(full.stderr.contains(part), "{part}: {}", full.stderr);
+    }
+    let left = lab.exec("h1", &["ls", "-A", "/srv/small"]);
+    assert_eq!(left.stdout, "", "something was begun");
     let done = lab.said("h1", &["sr-adopt", place[0], place[1], &confirm]);
     assert!(done.contains(&format!("adopted  SR 'Local storage' ({sr})")), "{done}");
     assert_eq!(

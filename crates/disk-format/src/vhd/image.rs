@@ -186,6 +186,16 @@ impl Image {
         self.sparse.as_ref().map_or(0, |sparse| sparse.judgement.present)
     }
 
+    /// Bytes of content that it can have: blocks that are there, each counted whole; all of a fixed disk.
+    #[must_use]
+    pub fn data_bytes_at_most(&self) -> u64 {
+        let size = self.footer.size_bytes;
+        self.sparse.as_ref().map_or(size, |sparse| {
+            let block = u64::from(sparse.header.block_bytes);
+            sparse.judgement.present.saturating_mul(block).min(size)
+        })
+    }
+
     /// Byte behind the last block of a sparse disk.
     #[must_use]
     pub fn data_end(&self) -> Option<u64> {

@@ -5,7 +5,8 @@
 //!      └> make the directory ─> copy each disk ─> introduce and plug, under the uuid in the group's name ─> list the disks
 //! ```
 //! The source is only read. Each disk is copied into `<uuid>.qcow2.part` and gets its name when it is whole, so what has its name is not
-//! copied again, after a crash or by a later call; an interrupted copy goes on where it was. When the saga is taken back,
+//! copied again, after a crash or by a later call; whole means: read back from its disk with the hash of what was read from the wreck. An
+//! interrupted copy goes on where it was. Without room for all copies nothing is begun. When the saga is taken back,
 //! copies stay for the next try. A disk with damage is not taken: what can be had of it, `holdfast-rescue export` gives a person.
 
 use std::path::{Path, PathBuf};
@@ -156,8 +157,34 @@ async fn propose(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
 async fn search(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {
     let args: Args = sagas::args(state)?;
     let plan = proposal(daemon, &args).await?;
+    room(&plan, &args)?;
     state.put(PLAN, plan)?;
     Ok(Flow::Next)
+}
+
+/// Refuses before anything is begun what has no room, less what a former try has copied.
+fn room(plan: &sr_adoption::Plan, args: &Args) -> Result<(), StepError> {
+    let mut standing = Path::new(&args.location);
+    // The directory is made later: its file system is that of the nearest one that is there.
+    while !standing.exists() {
+        let Some(parent) = standing.parent() else { break };
+        standing = parent;
+    }
+    let space = host::fs::space(standing)
+        .map_err(|e| sagas::failed(&errors::not_allowed(e.chain().to_string())))?;
+    let taken = |vdi: Uuid| {
+        let whole = Path::new(&args.location).join(format!("{vdi}.qcow2"));
+        let part = std::fs::metadata(partly(&args.location, vdi));
+        (!whole.exists())
+            .then(|| part.map_or(0, |meta| std::os::unix::fs::MetadataExt::blocks(&meta) * 512))
+    };
+    let place = sr_adoption::Place {
+        location: &args.location,
+        free_bytes: space.available_bytes,
+        taken: &taken,
+    };
+    sr_adoption::room(plan, place, &args.device)
+        .map_err(|why| sagas::failed(&errors::not_allowed(why)))
 }
 
 async fn make_directory(daemon: &Arc<Daemon>, state: &mut State) -> StepResult {

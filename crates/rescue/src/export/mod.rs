@@ -7,6 +7,7 @@ mod copy;
 mod guard;
 mod hash;
 mod qcow2;
+mod read_back;
 mod state;
 mod target;
 mod vhd;
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// The checksum of the disk's content that is taken on the way.
     #[arg(long, value_enum, default_value_t = Hash::Crc32)]
     hash: Hash,
+    /// Reads the file back from its disk when it is written, and compares the checksum with that of what was read.
+    #[arg(long)]
+    read_back: bool,
     /// Seconds after which it is written down how far the export is.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     checkpoint: u64,
@@ -87,6 +91,8 @@ struct Report {
     data_bytes: u64,
     sha256: Option<String>,
     crc32: Option<String>,
+    /// The file was read from its disk and has the checksum.
+    read_back: bool,
     resumed_at_byte: u64,
     seconds: f64,
     damaged: Vec<Damage>,
@@ -114,6 +120,9 @@ impl From<&Bad> for Damage {
 pub fn run(arguments: &Arguments, form: Output) -> Result<Exit, Error> {
     let source: Source =
         Arc::new(FileSource::open(&arguments.path).map_err(Error::io("opening", &arguments.path))?);
+    if arguments.read_back && arguments.hash == Hash::None {
+        return Err(Error::Usage("--read-back compares checksums: --hash none leaves none".into()));
+    }
     let what = &arguments.what;
     if what.all {
         return all(arguments, &source, form);
@@ -307,6 +316,9 @@ fn export(
         })?;
     progress.end();
     drop(target);
+    if arguments.read_back {
+        read_back::check(file, format, arguments.hash, &copied.sums)?;
+    }
     State::remove(file);
     let mut damaged: Vec<Damage> = copied.bad.iter().map(Damage::from).collect();
     if let Some(why) = &image.doubt {
@@ -327,6 +339,7 @@ fn export(
         data_bytes: before + copied.data_bytes,
         sha256: copied.sums.sha256,
         crc32: copied.sums.crc32,
+        read_back: arguments.read_back,
         resumed_at_byte: start,
         seconds: started.elapsed().as_secs_f64(),
         damaged,

@@ -64,6 +64,8 @@ pub struct Vhd {
     pub broken: Option<String>,
     /// Blocks that are there.
     pub blocks_present: u64,
+    /// Bytes of content that its own blocks can have.
+    pub data_bytes_at_most: u64,
     /// Blocks whose place can't be believed.
     pub blocks_doubtful: usize,
     /// What is not as it should be.
@@ -142,6 +144,7 @@ pub fn read_vhds(volumes: &mut [Volume]) {
             chain: Vec::new(),
             broken: None,
             blocks_present: image.blocks_present(),
+            data_bytes_at_most: image.data_bytes_at_most(),
             blocks_doubtful: image.blocks_doubtful(),
             defects: opened.defects,
         });
