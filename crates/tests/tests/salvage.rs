@@ -117,8 +117,18 @@ fn the_guide_to_salvage_works_as_printed() {
     // The repair that was typed has brought back all that was there.
     wreck.proves_whole();
 
-    // The machine has not only been started: the guest on its disk counts there.
-    let disk = lab.disk_of("h1").join("srv/salvaged/f17e8199-54d4-4bb9-956b-862768dfb647.qcow2");
+    // The machine has not only been started: the guest on its disk counts there. The others are as their machines left them.
+    let adopted = lab.disk_of("h1").join("srv/adopted");
+    for disk in wreck.disks.iter().filter(|disk| disk.content != Content::Bootable) {
+        let copy = adopted.join(format!("{}.qcow2", disk.uuid));
+        let mut compare = command("qemu-img");
+        compare.args(["compare", "-f", "qcow2", "-F", "raw"]).arg(&copy).arg(&disk.raw);
+        must(compare, None, COMMAND).unwrap_or_else(|e| panic!("{}: {e:#}", disk.name));
+        let uuid = format!("uuid={}", disk.uuid);
+        let label = lab.said("h1", &["vdi-list", &uuid, "params=name-label", "--minimal"]);
+        assert_eq!(label, disk.name);
+    }
+    let disk = adopted.join("f17e8199-54d4-4bb9-956b-862768dfb647.qcow2");
     let block = wreck.dir().join("block");
     until("the guest to count on its disk", BOOT, || {
         // QEMU counts `count` from the beginning.
