@@ -102,7 +102,11 @@ impl Guest {
 /// If its first sectors can't be read; what can't be read later is left out.
 pub fn look(disk: &Source) -> io::Result<Guest> {
     let record = mbr::read(&**disk)?.filter(|table| table.plausible(disk.size() / SECTOR));
-    let table = gpt::read_at_lba(&**disk, 1, 512)?.filter(gpt::Table::sound);
+    // A disk with sectors of 4096 bytes has its table at byte 4096; of an image nothing else tells.
+    let mut table = None;
+    for size in [512, 4096] {
+        table = table.or(gpt::read_at_lba(&**disk, 1, size)?.filter(gpt::Table::sound));
+    }
     let (mut efi, mut bios) = (false, false);
     let mut ranges: Vec<(Option<u32>, u64, u64)> = Vec::new();
     let scheme = match (&table, &record) {
@@ -111,7 +115,10 @@ pub fn look(disk: &Source) -> io::Result<Guest> {
                 efi |= e.type_guid == gpt::EFI_SYSTEM;
                 bios |= e.type_guid == gpt::BIOS_BOOT || e.attributes & 4 != 0;
                 let sectors = e.last_lba.saturating_sub(e.first_lba).saturating_add(1);
-                ranges.push((Some(e.number), e.first_lba, sectors));
+                let unit = table.per_sector();
+                let (first, sectors) =
+                    (e.first_lba.saturating_mul(unit), sectors.saturating_mul(unit));
+                ranges.push((Some(e.number), first, sectors));
             }
             bios &= record.as_ref().is_some_and(|r| r.boot_code);
             Scheme::Gpt
@@ -220,5 +227,37 @@ fn machine(program: &[u8]) -> Option<&'static str> {
         40 => Some("arm"),
         183 => Some("aarch64"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpt::{Entry, Guid};
+
+    #[test]
+    fn a_table_in_sectors_of_4096_bytes_leads_to_the_right_bytes() {
+        for size in [512, 4096] {
+            let sectors = 4096_u32;
+            let entry = Entry {
+                number: 1,
+                type_guid: gpt::EFI_SYSTEM,
+                unique_guid: Guid([3; 16]),
+                first_lba: 256,
+                last_lba: 511,
+                attributes: 0,
+                name: String::new(),
+            };
+            let mut bytes = vec![0; (sectors * size) as usize];
+            let header = gpt::fresh_header(Guid([7; 16]), sectors.into(), size);
+            for (at, new) in gpt::encode(&header, &[entry], size) {
+                let at = usize::try_from(at).expect("small");
+                bytes[at..at + new.len()].copy_from_slice(&new);
+            }
+            let guest = look(&(Arc::new(bytes) as Source)).expect("readable");
+            assert_eq!((guest.scheme, guest.firmware), (Scheme::Gpt, Firmware::Uefi));
+            let place = (guest.areas[0].offset, guest.areas[0].size_bytes);
+            assert_eq!(place, (256 * u64::from(size), 256 * u64::from(size)));
+        }
     }
 }
