@@ -1,5 +1,8 @@
 //! `evidence`: what others wrote down of a disk before it was wrecked.
 //!
+//! The best is what `layout` said of the disk while it was whole, which a pool keeps of each of its hosts' disks: any JSON document with such
+//! answers in it. Entries come back with their numbers, ends, names and ids.
+//!
 //! XenServer's installer logs the commands that it runs with their output (`ran ['/sbin/lvm', 'pvs', …]; rc 0`, `sgdisk --print`), right
 //! before it erases the table. From such a log the old layout is rebuilt; `scan` and `repair` take numbers and ends of partitions from it. It
 //! never gives a start: that one is found on the disk. LVM itself keeps each group's metadata as a file (`/etc/lvm/backup`,
@@ -10,19 +13,22 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use disk_format::gpt::Guid;
 use disk_format::lvm;
 use disk_format::lvm::volumes;
 use disk_format::xenserver::names;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::output::{self, Output};
-use crate::survey::former::Former;
-use crate::{Error, Exit};
+use crate::survey::former::{Confidence, Former};
+use crate::survey::table::Purpose;
+use crate::{Error, Exit, layout};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The installer's log, text with the output of `sgdisk --print`, `pvs`, `lvs` or `pvscan`, a file that LVM keeps of a group, or a
+    /// What `layout` said, the installer's log, text with the output of `sgdisk --print`, `pvs`, `lvs` or `pvscan`, a file that LVM keeps of a group, or a
     /// directory of such files.
     file: PathBuf,
 }
@@ -30,7 +36,7 @@ pub struct Arguments {
 /// What is known of a disk beside what is on it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Known {
-    /// An installer's log, other text that tells how the disk was laid out, a file or directory of /etc/lvm/backup or /etc/lvm/archive.
+    /// What `layout` said of the disk, an installer's log, other text that tells how the disk was laid out, a file or directory of /etc/lvm/backup or /etc/lvm/archive.
     /// May be given more than once.
     #[arg(long, value_name = "FILE")]
     evidence: Vec<PathBuf>,
@@ -153,6 +159,39 @@ pub struct Evidence {
     pub volumes: Vec<Listed>,
     /// Groups of which LVM kept the metadata.
     pub groups: Vec<KeptGroup>,
+    /// Disks whose layout was kept, in the order of the document: the newest first.
+    pub disks: Vec<KeptDisk>,
+}
+
+/// A disk as `layout` saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptDisk {
+    /// What it was called.
+    pub path: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its partitions.
+    pub partitions: Vec<KeptPartition>,
+}
+
+/// An entry of a table that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptPartition {
+    /// As `sgdisk --print` shows it.
+    #[serde(flatten)]
+    pub row: Row,
+    /// Type, where the table is a GPT.
+    pub type_guid: Option<String>,
+    /// Its own id.
+    pub partition_guid: Option<String>,
+}
+
+impl KeptGroup {
+    /// The text, as it lies on a disk.
+    #[must_use]
+    pub fn text(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.text)
+    }
 }
 
 impl Evidence {
@@ -174,6 +213,7 @@ impl Evidence {
         self.groups.extend(other.groups);
         self.groups.sort_by(|a, b| (&a.vg_uuid, b.seqno).cmp(&(&b.vg_uuid, a.seqno)));
         self.groups.dedup_by(|a, b| a.text == b.text);
+        self.disks.extend(other.disks);
     }
 }
 
@@ -226,6 +266,13 @@ pub fn read(path: &Path) -> Result<Evidence, Error> {
 /// Reads what a file holds.
 #[must_use]
 pub fn of_bytes(mut bytes: Vec<u8>) -> Evidence {
+    if bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok(document) = serde_json::from_slice(&bytes)
+    {
+        let mut all = Evidence::default();
+        layouts(&document, &mut all);
+        return all;
+    }
     let parsed = lvm::text::parse(&bytes);
     let whole = parsed.complete && parsed.root.text("contents").is_some();
     let Some((group, _)) = volumes::group(&parsed).filter(|_| whole) else {
@@ -251,6 +298,43 @@ pub fn of_bytes(mut bytes: Vec<u8>) -> Evidence {
     Evidence { groups: vec![kept], ..Evidence::default() }
 }
 
+/// Every answer of `layout` in a document. A text of LVM's as a string counts as well, wherever it is in an answer.
+fn layouts(value: &Value, all: &mut Evidence) {
+    match value {
+        Value::Object(map) if map.get("format").is_some_and(|f| f == layout::FORMAT) => {
+            let text = |v: &Value, key: &str| v[key].as_str().map(str::to_owned);
+            let partition = |p: &Value| {
+                let row = Row {
+                    number: u32::try_from(p["number"].as_u64()?).ok()?,
+                    start_sector: p["start_sector"].as_u64()?,
+                    end_sector: p["end_sector"].as_u64()?,
+                    type_code: text(p, "type_code").unwrap_or_default(),
+                    name: text(p, "name").unwrap_or_default(),
+                };
+                let (type_guid, partition_guid) = (text(p, "type_guid"), text(p, "partition_guid"));
+                Some(KeptPartition { row, type_guid, partition_guid })
+            };
+            all.disks.push(KeptDisk {
+                path: text(value, "path").unwrap_or_default(),
+                size_bytes: value["size_bytes"].as_u64().unwrap_or(0),
+                partitions: items(&value["partitions"]).filter_map(partition).collect(),
+            });
+            for group in items(&value["groups"]) {
+                if let Some(kept) = text(group, "text") {
+                    all.add(of_bytes(kept.into_bytes()));
+                }
+            }
+        }
+        Value::Object(map) => map.values().for_each(|v| layouts(v, all)),
+        Value::Array(list) => list.iter().for_each(|v| layouts(v, all)),
+        _ => {}
+    }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
 fn text(evidence: &Evidence) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
@@ -258,6 +342,16 @@ fn text(evidence: &Evidence) -> String {
         let disk = layout.disk.as_deref().unwrap_or("the disk");
         let _ = writeln!(out, "Layout of {disk} before it was erased (line {}):", layout.line);
         for p in &layout.partitions {
+            let _ = writeln!(
+                out,
+                "  {:>3} {:>13} {:>13}  {} {}",
+                p.number, p.start_sector, p.end_sector, p.type_code, p.name
+            );
+        }
+    }
+    for disk in &evidence.disks {
+        let _ = writeln!(out, "{} of {} bytes, as it was kept:", disk.path, disk.size_bytes);
+        for KeptPartition { row: p, .. } in &disk.partitions {
             let _ = writeln!(
                 out,
                 "  {:>3} {:>13} {:>13}  {} {}",
@@ -420,7 +514,30 @@ fn listed(name: String, group: String, size: String) -> Listed {
 }
 
 /// Gives partitions that were the numbers and ends that evidence tells, where it names the start that was found.
-pub fn apply(evidence: &Evidence, former: &mut [Former]) {
+pub fn apply(evidence: &Evidence, disk_size: u64, former: &mut [Former]) {
+    for f in &mut *former {
+        let disks = evidence.disks.iter().filter(|disk| disk.size_bytes == disk_size);
+        let fits = |p: &&KeptPartition| {
+            p.row.start_sector == f.partition.start && p.row.end_sector >= f.partition.end
+        };
+        let kept =
+            disks.flat_map(|d| d.partitions.iter().map(move |p| (d, p))).find(|(_, p)| fits(p));
+        let Some((disk, kept)) = kept else { continue };
+        let guid = |text: &Option<String>| text.as_deref().and_then(Guid::parse);
+        f.partition.end = kept.row.end_sector;
+        f.partition.number = kept.row.number;
+        f.partition.name.clone_from(&kept.row.name);
+        f.partition.guid = guid(&kept.partition_guid).or(f.partition.guid);
+        // What was found and what was kept agree without knowing of each other.
+        f.confidence = f.confidence.max(Confidence::Probable);
+        if let Some(kind) = guid(&kept.type_guid) {
+            f.partition.purpose = Purpose::Gpt(kind);
+        }
+        f.evidence.push(format!(
+            "the kept layout of {} had partition {} at these sectors, type {}",
+            disk.path, kept.row.number, kept.row.type_code
+        ));
+    }
     let Some(layout) = &evidence.layout else { return };
     for f in former {
         let Some(row) = layout.partitions.iter().find(|r| r.start_sector == f.partition.start)

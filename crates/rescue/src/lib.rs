@@ -8,10 +8,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod disks;
 pub mod evidence;
 mod exit;
 pub mod export;
 pub mod images;
+pub mod layout;
 mod output;
 mod progress;
 pub mod propose;
@@ -54,6 +56,8 @@ enum Command {
     Repair(repair::Arguments),
     /// Reads the layout of a disk from an installer's log.
     Evidence(evidence::Arguments),
+    /// Says in a few reads how a disk is laid out now; kept elsewhere, it is evidence.
+    Layout(layout::Arguments),
     /// Puts back what a repair changed.
     Undo(repair::UndoArguments),
     /// Writes a virtual disk's content into a file.
@@ -82,6 +86,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Scan(arguments) => scan::run(arguments, line.output),
         Command::Repair(arguments) => repair::run(arguments, line.output),
         Command::Evidence(arguments) => evidence::run(arguments, line.output),
+        Command::Layout(arguments) => layout::run(arguments, line.output),
         Command::Undo(arguments) => repair::run_undo(arguments, line.output),
         Command::Export(arguments) => export::run(arguments, line.output),
         Command::Propose(arguments) => propose::run(arguments, line.output),

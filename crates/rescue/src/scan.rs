@@ -47,7 +47,7 @@ pub fn survey(path: &Path, known: &Known) -> Result<(Source, Survey), Error> {
     let _ = rustix::fs::fadvise(file.file(), 0, None, rustix::fs::Advice::Sequential);
     let source: Source = Arc::new(file);
     let mut survey = of_source(&source, &evidence);
-    evidence::apply(&evidence, &mut survey.former);
+    evidence::apply(&evidence, source.size(), &mut survey.former);
     Ok((source, survey))
 }
 

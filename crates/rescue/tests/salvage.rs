@@ -643,6 +643,43 @@ fn what_lvm_kept_as_a_file_stands_for_what_is_gone() {
     assert!(std::fs::read(&disk).expect("read") == wreck.bytes);
 }
 
+/// The layout that was kept while the disk was whole, inside a larger document, brings back what no byte of the disk tells any more: number,
+/// id and name of the entry, and the group's metadata.
+#[test]
+fn a_wiped_disk_comes_back_as_its_kept_layout_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    for form in forms() {
+        let mut wreck = build(form);
+        let whole = wreck.bytes.clone();
+        let survey = rescue::layout::survey(&(Arc::new(whole) as Source));
+        let kept = rescue::layout::of(Path::new("/dev/sda"), &survey);
+        let held: Vec<_> = kept["holds"].as_array().expect("a list").iter().collect();
+        assert!(held.iter().any(|h| h["kind"] == "lvm2" && h["partition"] == 3), "{held:?}");
+        let sectors = kept["sectors"].as_array().expect("a list");
+        let table = sectors.iter().find(|s| s["offset"] == 0).expect("the table's first sector");
+        let bytes = table["bytes"].as_str().expect("text");
+        assert!(bytes.starts_with(&"00".repeat(446)) && bytes.contains("4546492050415254"));
+        let document = serde_json::json!({ "hosts": [{ "generations": [{ "disks": [kept] }] }] });
+        std::fs::write(path("evidence"), document.to_string()).expect("written");
+
+        wreck.damage(4);
+        let (disk, evidence) = (path("disk"), path("evidence"));
+        wreck.write(Path::new(&disk));
+        let undo = path("undo");
+        let _ = std::fs::remove_file(&undo);
+        let apply = ["repair", &disk, "--apply", "--confirm", SR, "--undo-file", &undo];
+        assert_eq!(run(&[&apply[..], &["--evidence", &evidence]].concat()), Exit::Done, "{form:?}");
+        let after: Source = Arc::new(std::fs::read(&disk).expect("read"));
+        let table = gpt::read_at_lba(&*after, 1, 512).expect("read").expect("a table");
+        let lvm = wreck.original.iter().find(|e| e.number == 3).expect("it was there");
+        assert_eq!(table.entries.iter().find(|e| e.number == 3), Some(lvm), "{form:?}");
+        let survey = scan::of_source(&after, &Evidence::default());
+        assert_eq!(survey.groups[0].group.seqno, 5);
+        assert!(survey.former.is_empty(), "{:?}", survey.former);
+    }
+}
+
 /// proves: S4-11 (table), S4-13 (table)
 #[test]
 fn a_vendor_s_partition_is_taken_out_and_what_a_change_would_lose_is_told_by_name() {

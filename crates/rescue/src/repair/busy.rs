@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 
 /// Refuses if the disk, or a partition in one of `ranges` (bytes), is in use.
-pub(super) fn check(disk: &Path, ranges: &[Range<u64>]) -> Result<(), Error> {
+pub(crate) fn check(disk: &Path, ranges: &[Range<u64>]) -> Result<(), Error> {
     let metadata = fs::metadata(disk).map_err(Error::io("asking about", disk))?;
     if metadata.file_type().is_block_device() {
         return block_device(disk, metadata.rdev(), ranges);
@@ -32,7 +32,7 @@ pub(super) fn check(disk: &Path, ranges: &[Range<u64>]) -> Result<(), Error> {
     Ok(())
 }
 
-fn number(device: u64) -> String {
+pub(crate) fn number(device: u64) -> String {
     format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))
 }
 

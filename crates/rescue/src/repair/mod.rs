@@ -7,7 +7,7 @@
 //! Nothing is written that was not shown; what was there is in the undo file before the first byte changes.
 
 mod apply;
-mod busy;
+pub(crate) mod busy;
 mod lvm;
 mod overlay;
 mod plan;
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use plan::{Consent, Plan, Write};
+pub(crate) use undo::hex;
 pub use undo::{Arguments as UndoArguments, run as run_undo};
 
 use crate::evidence::Known;
