@@ -75,6 +75,14 @@ pub static PIF_PLACE: OurKey = OurKey {
     default: "",
 };
 
+/// What else counts as a disk.
+pub static HOST_DISKS: OurKey = OurKey {
+    class: "host",
+    name: "holdfast:disks",
+    doc: "Disks or images whose layout is kept in the pool beside that of the host's own disks: absolute paths, separated by \
+          commas.",
+    default: "",
+};
 /// What "started" means for those that wait.
 pub static HA_CHECK: OurKey = OurKey {
     class: "VM",
@@ -125,6 +133,7 @@ pub static OUR_KEYS: &[&OurKey] = &[
     &HA_CHECK,
     &HA_TOGETHER,
     &HA_TOGETHER_STRICT,
+    &HOST_DISKS,
     &PIF_PLACE,
     &POOL_KEY_KEPT,
 ];

@@ -318,6 +318,7 @@ fn nothing_internal_is_seen_by_clients_of_the_reference() {
         "VM.holdfast_get_state",
         "host.holdfast_diagnose",
         "host.holdfast_emergency",
+        "host.holdfast_get_layouts",
         "host.holdfast_get_liveness",
         "host.holdfast_get_standing",
         "pool.holdfast_ha_status",

@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 
 /// Longest search of a disk, and longest copy of one virtual disk.
 pub const LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// Longest look at the layout of a host's disks: few reads of each, and a disk that hangs must not hold up the others for long.
+const LAYOUT_LIMIT: Duration = Duration::from_secs(120);
 /// Largest report.
 const REPORT_BYTES: usize = 64 << 20;
 /// Some of it was done.
@@ -68,6 +70,14 @@ fn program() -> Result<PathBuf, String> {
 }
 
 async fn run<T: DeserializeOwned>(arguments: &[&str], good: &[i32]) -> Result<T, String> {
+    run_within(LIMIT, arguments, good).await
+}
+
+async fn run_within<T: DeserializeOwned>(
+    limit: Duration,
+    arguments: &[&str],
+    good: &[i32],
+) -> Result<T, String> {
     let program = program()?;
     if !program.exists() {
         return Err(format!("the salvage program is not installed at {}", program.display()));
@@ -75,7 +85,7 @@ async fn run<T: DeserializeOwned>(arguments: &[&str], good: &[i32]) -> Result<T,
     let output = Command::new(program)
         .args(["--output", "json"])
         .args(arguments)
-        .limit(LIMIT)
+        .limit(limit)
         .output_limit(REPORT_BYTES)
         .run_async()
         .await
@@ -113,7 +123,7 @@ pub async fn layouts(further: impl IntoIterator<Item = String>) -> Result<Layout
     let further: Vec<String> = further.into_iter().collect();
     let mut arguments = vec!["layout", "--all", "--"];
     arguments.extend(further.iter().map(String::as_str));
-    run(&arguments, &[0, PARTIAL]).await
+    run_within(LAYOUT_LIMIT, &arguments, &[0, PARTIAL]).await
 }
 
 /// Copies a virtual disk's content into a qcow2 file and reads it back: a copy that is not what was read is an error. An interrupted copy goes on where it was.

@@ -23,6 +23,7 @@
 pub mod adoption;
 pub mod device_ops;
 pub mod diagnosis;
+pub mod disk_layouts;
 pub mod disk_locks;
 pub mod dump_schedule;
 pub mod fence;

@@ -65,6 +65,8 @@ pub enum Table {
     HaPlan,
     /// Schedules and their last runs.
     Schedule,
+    /// How hosts' disks were laid out; id = host's UUID and place in the ring of generations.
+    Layout,
     /// Alerts already sent, so that an alert is not sent twice.
     Alert,
     /// A table this version does not know (written by a newer one): kept, copied, never interpreted.
@@ -90,6 +92,7 @@ const PLAIN: &[(Table, &str)] = &[
     (Table::Tombstone, "tombstone"),
     (Table::HaPlan, "ha_plan"),
     (Table::Schedule, "schedule"),
+    (Table::Layout, "layout"),
     (Table::Alert, "alert"),
 ];
 /// Path prefix of record tables: `r/VM/<uuid>`.

@@ -406,3 +406,49 @@ fn members_of_raids_are_told_and_a_mirror_gives_its_volumes() {
         ))
         .good();
 }
+
+/// The disks of a host, made by the real tools: each with size, model, serial number, what is on it, and who uses it.
+///
+/// proves: S2-41 (nested)
+#[test]
+fn disks_are_listed_with_what_they_are_and_hold_and_who_uses_them() {
+    let disks =
+        Disks::new(&[("blank", 64), ("mounted", 64), ("group", 96), ("member", 96), ("table", 64)]);
+    let tools = disks.tools();
+    let done = disks
+        .guest()
+        .program("holdfast-rescue")
+        .run(&format!(
+            "{tools}
+            mkfs.ext4 -q -L root ${{sdb}}; mount ${{sdb}} /mnt
+            vgcreate -q VG_XenStorage-ffffffff-0000-4000-8000-000000000006 ${{sdc}}
+            mdadm --create /dev/md1 --metadata=1.2 --level=1 --raid-devices=2 --homehost=xs --name=data --assume-clean --run ${{sdd}} missing < /dev/null
+            mdadm --stop /dev/md1
+            sgdisk --new=1:2048:40959 ${{sde}}
+            holdfast-rescue layout --all --output json > /out/layout
+            umount /mnt"
+        ))
+        .good();
+    let found: Value = serde_json::from_str(&done.text("layout")).expect("JSON");
+    let of = |serial: &str| -> &Value {
+        let list = found["disks"].as_array().expect("a list");
+        list.iter().find(|d| d["serial"] == serial).unwrap_or_else(|| panic!("{serial}: {found}"))
+    };
+    for (serial, mib, kind, used) in [
+        ("blank", 64_u64, None, false),
+        ("mounted", 64, Some("ext4"), true),
+        ("group", 96, Some("lvm2"), false),
+        ("member", 96, Some("raid"), false),
+        ("table", 64, None, false),
+    ] {
+        let disk = of(serial);
+        assert_eq!(disk["size_bytes"], mib << 20, "{disk}");
+        assert_eq!(disk["model"], "QEMU HARDDISK", "{disk}");
+        let held: Vec<_> = disk["holds"].as_array().expect("a list").iter().collect();
+        let kinds: Vec<_> = held.iter().filter_map(|h| h["kind"].as_str()).collect();
+        assert_eq!(kinds, kind.into_iter().collect::<Vec<_>>(), "{disk}");
+        assert_eq!(disk["in_use"].is_string(), used, "{disk}");
+    }
+    assert_eq!(of("table")["table_kind"], "gpt");
+    assert_eq!(of("blank")["table_kind"], "none");
+}

@@ -81,9 +81,22 @@ pub(super) async fn call(
     call: &Authorized,
 ) -> Option<Result<Value, Error>> {
     match message {
+        "holdfast_get_layouts" => Some(layouts(daemon, call).await),
         "holdfast_get_liveness" => Some(liveness(daemon, call).await),
         _ => None,
     }
+}
+
+/// What is kept of hosts' disks; a host that is gone has no reference, so it is named by its uuid.
+async fn layouts(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {
+    let host = match super::text_param(call, 0) {
+        "" => None,
+        text => {
+            Some(Uuid::try_parse(text).map_err(|_| Error::new("UUID_INVALID", ["host", text]))?)
+        }
+    };
+    let kept = crate::reconcilers::layouts::kept(&daemon.view().await, host);
+    Ok(serde_json::json!({ "layouts": kept }).to_string().into())
 }
 
 async fn liveness(daemon: &Arc<Daemon>, call: &Authorized) -> Result<Value, Error> {

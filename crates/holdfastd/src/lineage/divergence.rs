@@ -79,7 +79,12 @@ pub struct Divergence {
 /// Tables and classes that say nothing a person would miss.
 fn is_noise(key: &Key) -> bool {
     match key.table {
-        Table::HostLease | Table::Coordinator | Table::Term | Table::Session | Table::Alert => true,
+        Table::HostLease
+        | Table::Coordinator
+        | Table::Term
+        | Table::Session
+        | Table::Alert
+        | Table::Layout => true,
         Table::Record(class) => matches!(class, "host_metrics" | "VM_metrics" | "task"),
         _ => false,
     }

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`this_host`] | on every host | what this host tells the others, the database's endpoints, `had`'s lease, its etcd unit |
 //! | [`guests`] | on every host | the guests of this host |
+//! | [`layouts`] | on every host | how this host's disks are laid out, in the pool |
 //! | [`vm_documents`] | on one host per SR | that VM definitions stand beside the disks |
 //! | [`arming`] | on every host | with HA on: that guests stop in time; whether the database never stood still |
 //! | [`coordinator`] | on every host | that one host coordinates |
@@ -29,6 +30,7 @@ pub mod fences;
 pub mod guests;
 pub mod ha;
 pub mod hardware;
+pub mod layouts;
 pub mod members;
 pub mod peers;
 pub mod this_host;
@@ -61,6 +63,7 @@ pub const ALL: &[Worker] = &[
     normal("guests", |d| Box::pin(guests::run(d))),
     Worker { at_least_every: None, ..normal("documents", |d| Box::pin(vm_documents::run(d))) },
     normal("this-host", |d| Box::pin(this_host::run(d))),
+    normal("layouts", |d| Box::pin(layouts::run(d))),
     normal("pulse", |d| Box::pin(arming::pulse(d))),
     normal("coordinator", |d| Box::pin(coordinator::run(d))),
     Worker { in_safe_mode: true, ..normal("peers", |d| Box::pin(peers::run(d))) },

@@ -25,6 +25,15 @@ pub(super) static MESSAGES: &[Message] = &[
         ..Message::BASE
     },
     Message {
+        name: "holdfast_get_layouts",
+        params: &[Param::new("host_uuid", Type::String)],
+        result: Type::String,
+        role: Role::ReadOnly,
+        state: Lifecycle::Internal,
+        doc: "Gives the kept layouts of a host's disks, newest first; of all hosts if none is named; also of hosts that are gone (JSON).",
+        ..Message::BASE
+    },
+    Message {
         name: "holdfast_get_liveness",
         params: &[HOST],
         result: Type::String,

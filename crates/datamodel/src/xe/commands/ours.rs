@@ -14,6 +14,22 @@ pub(super) static COMMANDS: &[XeCommand] = &[
         ..XeCommand::BASE
     },
     XeCommand {
+        name: "host-layout-export",
+        required: &["file-name"],
+        optional: &["uuid"],
+        files: &["file-name"],
+        client_io: true,
+        doc: "Saves the kept layouts of a host's disks (of all hosts unless one is named) to a file: evidence for \
+              holdfast-rescue scan and repair.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
+        name: "host-layout-list",
+        optional: &["uuid"],
+        doc: "Lists how each host's disks were laid out and what lay on them, also of hosts that are gone.",
+        ..XeCommand::BASE
+    },
+    XeCommand {
         name: "host-leave",
         local_host: true,
         local_login: true,

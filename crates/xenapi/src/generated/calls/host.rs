@@ -1529,6 +1529,33 @@ impl Params for HoldfastForget {
     }
 }
 
+/// `host.holdfast_get_layouts`: Gives the kept layouts of a host's disks, newest first; of all hosts if none is named; also of hosts that are gone (JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldfastGetLayouts {
+    /// string.
+    pub host_uuid: crate::Text,
+}
+
+impl Params for HoldfastGetLayouts {
+    const METHOD: &'static str = "host.holdfast_get_layouts";
+    type Output = crate::Text;
+
+    fn message() -> &'static datamodel::Message {
+        declared(&datamodel::classes::host::CLASS, "holdfast_get_layouts")
+    }
+
+    fn decode(given: &[crate::Value]) -> Result<Self, crate::Error> {
+        let mut given =
+            crate::coerce::params(Self::METHOD, Self::message().params, given.to_vec())?
+                .into_iter();
+        Ok(Self { host_uuid: take(&mut given, "host_uuid")? })
+    }
+
+    fn encode(self) -> Vec<crate::Value> {
+        vec![crate::IntoValue::into_value(self.host_uuid)]
+    }
+}
+
 /// `host.holdfast_get_liveness`: Says whether the host is live, late or dead, since when, on what evidence, and what runs there (JSON).
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldfastGetLiveness {
