@@ -96,6 +96,7 @@ fn file_system(survey: &Survey, f: &FileSystem) -> Value {
         "checked": f.signature.checked,
         "from_copy": f.signature.copy,
         "superblocks": f.headers,
+        "disk_files": others::disk_files(&survey.disk, f),
     })
 }
 
@@ -325,6 +326,9 @@ pub fn text(path: &Path, survey: &Survey, sheet: bool) -> String {
         for f in &survey.file_systems {
             let bytes = f.signature.size_bytes.map_or("size not told".into(), size);
             let _ = writeln!(out, "  from sector {}, {bytes}: {}", f.start / 512, f.title());
+            for file in others::disk_files(&survey.disk, f) {
+                let _ = writeln!(out, "    disk {}, {}", file.path, size(file.size_bytes));
+            }
         }
         out.push('\n');
     }

@@ -83,6 +83,36 @@ fn disk(room: &Room) -> (Vec<u8>, Vec<Entry>) {
     (bytes, entries)
 }
 
+/// A repository of files in a file system whose partition is gone: its disks are listed, other files are not.
+#[test]
+fn disks_that_are_files_of_a_lost_file_system_are_listed() {
+    let room = Room::new();
+    let inside = room.at("inside");
+    let at_root = "aaaaaaaa-0000-4000-8000-000000000001.vhd";
+    let below = "bbbbbbbb-0000-4000-8000-000000000002.qcow2";
+    std::fs::create_dir_all(inside.join("srv/sr")).expect("made");
+    std::fs::write(inside.join(at_root), vec![1; 70_000]).expect("written");
+    std::fs::write(inside.join("srv/sr").join(below), vec![2; 5000]).expect("written");
+    std::fs::write(inside.join("srv/notes.vhd"), "no disk").expect("written");
+    for program in ["mkfs.ext3", "mkfs.ext4"] {
+        let part = room.at("part");
+        std::fs::File::create(&part).and_then(|f| f.set_len(20 * MIB)).expect("sized");
+        tool(program, &["-q", "-d", text(&inside), text(&part)]);
+        let mut bytes = vec![0; usize::try_from(64 * MIB).expect("small")];
+        let content = std::fs::read(&part).expect("read");
+        bytes[2048 * 512..2048 * 512 + content.len()].copy_from_slice(&content);
+        let path = room.at("lost.img");
+        std::fs::write(&path, &bytes).expect("written");
+        let found = scan(&path);
+        let files = found["file_systems"][0]["disk_files"].as_array().expect("a list").clone();
+        let listed: Vec<_> =
+            files.iter().map(|f| (f["path"].clone(), f["size_bytes"].clone())).collect();
+        let expected = [(format!("/{at_root}"), 70_000), (format!("/srv/sr/{below}"), 5000)];
+        assert_eq!(listed, expected.map(|(p, s)| (p.into(), s.into())), "{program}");
+        assert_eq!(files[1]["vdi_uuid"], "bbbbbbbb-0000-4000-8000-000000000002");
+    }
+}
+
 #[test]
 fn a_table_that_is_gone_comes_back_from_file_systems_and_is_taken_back() {
     let room = Room::new();

@@ -17,6 +17,8 @@ const ROOT: u32 = 2;
 pub(super) const MAX_FILE: u64 = 64 << 10;
 /// Larger directories are read in part.
 const MAX_DIRECTORY: u64 = 1 << 20;
+/// Entries that a listing looks at.
+const MAX_LISTED: u32 = 20_000;
 /// Links on the way to a file.
 const MAX_LINKS: u32 = 8;
 /// Levels of a tree of extents, as the kernel allows them.
@@ -154,20 +156,69 @@ impl FileSystem {
         if directory.mode & 0xf000 != 0x4000 {
             return None;
         }
+        self.entries(directory)?.into_iter().find(|(own, _)| own == name.as_bytes()).map(|(_, n)| n)
+    }
+
+    /// Names in a directory with their numbers, up to what can't be an entry.
+    fn entries(&self, directory: &Inode) -> Option<Vec<(Vec<u8>, u32)>> {
+        if directory.mode & 0xf000 != 0x4000 {
+            return None;
+        }
         let bytes = self.content(directory, MAX_DIRECTORY)?;
-        let mut at = 0;
+        let (mut all, mut at) = (Vec::new(), 0);
         while at + 8 <= bytes.len() {
             let (number, length) = (le32(&bytes, at), usize::from(le16(&bytes, at + 4)));
             let end = at + 8 + usize::from(bytes[at + 6]);
-            if number != 0 && bytes.get(at + 8..end) == Some(name.as_bytes()) {
-                return Some(number);
+            if let Some(name) = bytes.get(at + 8..end).filter(|_| number != 0) {
+                all.push((name.to_vec(), number));
             }
             if length < 8 {
-                return None;
+                break;
             }
             at += length;
         }
-        None
+        Some(all)
+    }
+
+    /// Files whose names `wanted` takes, with their sizes, down to `depth` directories below the root; by name, and not too many.
+    #[must_use]
+    pub fn list(&self, depth: u32, wanted: &dyn Fn(&str) -> bool) -> Vec<(String, u64)> {
+        let (mut found, mut left) = (Vec::new(), MAX_LISTED);
+        if let Some(root) = self.inode(ROOT).filter(|_| self.files) {
+            self.walk(&root, "", depth, wanted, &mut left, &mut found);
+        }
+        found.sort();
+        found
+    }
+
+    fn walk(
+        &self,
+        directory: &Inode,
+        above: &str,
+        depth: u32,
+        wanted: &dyn Fn(&str) -> bool,
+        left: &mut u32,
+        found: &mut Vec<(String, u64)>,
+    ) {
+        for (name, number) in self.entries(directory).unwrap_or_default() {
+            let Ok(name) = String::from_utf8(name) else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            // Each entry counts: a damaged directory may lead in a circle.
+            let Some(fewer) = left.checked_sub(1) else { return };
+            *left = fewer;
+            let path = format!("{above}/{name}");
+            match self.inode(number) {
+                Some(file) if file.mode & 0xf000 == 0x8000 && wanted(&name) => {
+                    found.push((path, file.size));
+                }
+                Some(inner) if inner.mode & 0xf000 == 0x4000 && depth > 0 => {
+                    self.walk(&inner, &path, depth - 1, wanted, left, found);
+                }
+                _ => {}
+            }
+        }
     }
 
     fn inode(&self, number: u32) -> Option<Inode> {

@@ -4,11 +4,14 @@
 //! lies on a RAID is read from one disk only if that disk has all of it: a mirror's member.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use disk_format::guest::ext;
 use disk_format::magic::Mark;
 use disk_format::mdraid::{self, Member};
 use disk_format::signature::{self, Signature};
-use disk_format::source::Source;
+use disk_format::source::{Source, SubRange};
+use disk_format::xenserver::names;
 
 use super::groups::Instance;
 use super::standing::Standing;
@@ -148,6 +151,42 @@ pub fn file_systems(
     }
     kept.sort_by_key(|f| f.start);
     kept
+}
+
+/// Directories below the root in which disks' files are looked for.
+const DEPTH: u32 = 3;
+
+/// A machine's disk as a file of a repository that lies in a file system.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DiskFile {
+    /// From the file system's root.
+    pub path: String,
+    /// The VDI, which its name tells.
+    pub vdi_uuid: String,
+    /// Bytes that it says to have.
+    pub size_bytes: u64,
+}
+
+/// Disks' files (`<uuid>.vhd`, `.qcow2`, `.raw`) in an ext2, ext3 or ext4; none in others, which aren't read.
+#[must_use]
+pub fn disk_files(disk: &Source, fs: &FileSystem) -> Vec<DiskFile> {
+    if !fs.signature.kind.starts_with("ext") || fs.signature.kind == "exfat" || fs.signature.copy {
+        return Vec::new();
+    }
+    let vdi = |name: &str| {
+        let (stem, end) = name.rsplit_once('.')?;
+        let fits = ["vhd", "qcow2", "raw"].contains(&end) && names::is_uuid(stem);
+        fits.then(|| stem.to_owned())
+    };
+    let end = fs.range().map_or(disk.size(), |range| range.end);
+    let part: Source = Arc::new(SubRange::new(Arc::clone(disk), fs.start..end));
+    let Ok(Some(files)) = ext::FileSystem::open(&part) else { return Vec::new() };
+    let found = files.list(DEPTH, &|name| vdi(name).is_some());
+    let file = |(path, size_bytes): (String, u64)| {
+        let vdi_uuid = vdi(path.rsplit('/').next()?)?;
+        Some(DiskFile { path, vdi_uuid, size_bytes })
+    };
+    found.into_iter().filter_map(file).collect()
 }
 
 impl FileSystem {
