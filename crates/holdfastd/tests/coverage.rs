@@ -49,7 +49,7 @@ async fn objects(pool: &Pool) -> BTreeMap<&'static str, OpaqueRef> {
         let record = view.records(class.name).find(|r| class.name != "VM" || r.uuid() == pool::VM);
         Some((class.name, record?.opaque()))
     };
-    datamodel::CLASSES.iter().filter_map(|class| first(class)).collect()
+    datamodel::CLASSES.iter().filter_map(first).collect()
 }
 
 /// A machine with a card and a GPU, drawn as a directory.

@@ -129,7 +129,8 @@ fn clients(out: &mut String) {
 }
 
 fn share(part: usize, whole: usize) -> String {
-    if whole == 0 { String::new() } else { format!("{part}/{whole} ({} %)", part * 100 / whole) }
+    let percent = (part * 100).checked_div(whole);
+    percent.map_or_else(String::new, |percent| format!("{part}/{whole} ({percent} %)"))
 }
 
 fn is_done(name: &str) -> bool {
