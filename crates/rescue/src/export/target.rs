@@ -141,6 +141,11 @@ mod tests {
         // Second tables of qcow2 cover 512 MiB.
         let runs: Vec<u64> = (0..12).map(|n| n * 53 * MIB + n * 4096).collect();
         let bytes = |n: usize| vec![u8::try_from(n).expect("few") + 1; 100_000];
+        let write = |target: &mut dyn Target, which: std::ops::Range<usize>| {
+            for (n, at) in runs.iter().enumerate().filter(|(n, _)| which.contains(n)) {
+                target.write(*at, &bytes(n)).expect("written");
+            }
+        };
         for format in [Format::Raw, Format::Qcow2, Format::Vhd] {
             for (kept, lost) in [(0, 3), (1, 2), (2, 12), (8, 12), (9, 12), (11, 12)] {
                 let path = place.path().join(format!("{format:?}-{kept}-{lost}"));
@@ -149,20 +154,14 @@ mod tests {
                     options.read(true).write(true).create(true).truncate(false).open(&path)
                 };
                 let mut first = target(format, open().expect("a file"), 0);
-                for n in 0..kept {
-                    first.write(runs[n], &bytes(n)).expect("written");
-                }
+                write(&mut *first, 0..kept);
                 first.checkpoint().expect("a checkpoint");
                 let used = first.used_bytes();
-                for n in kept..lost {
-                    first.write(runs[n], &bytes(n)).expect("written");
-                }
+                write(&mut *first, kept..lost);
                 first.checkpoint().expect("a checkpoint");
                 drop(first);
                 let mut second = target(format, open().expect("a file"), used);
-                for n in kept..runs.len() {
-                    second.write(runs[n], &bytes(n)).expect("written");
-                }
+                write(&mut *second, kept..runs.len());
                 second.finish().expect("finished");
                 drop(second);
                 let disk = reopen(&path, format).expect("readable");
