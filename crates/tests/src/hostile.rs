@@ -196,6 +196,10 @@ impl Generator {
             if params.iter().skip(1).any(|p| matches!(p.ty, Type::Record(_))) {
                 continue;
             }
+            // These say so whatever they are asked about.
+            if datamodel::coverage::refusal(&method).is_some() {
+                continue;
+            }
             let values = params.iter().map(|p| self.fitting(&p.ty)).collect();
             let body = self.call(wire, &method.full_name(), values);
             let codes: &'static [&'static str] = match (*class, method) {

@@ -212,10 +212,10 @@ pub async fn call(
     if found.method.session() {
         auth::authorize(&caller, found.name, &found.method, &params)?;
     }
+    let params = xenapi::coerce::params(found.name, found.params, params)?;
     if let Some(refusal) = datamodel::coverage::refusal(&found.method) {
         return Err(errors::by_design(refusal, found.name));
     }
-    let params = xenapi::coerce::params(found.name, found.params, params)?;
     let mut authorized = Authorized { caller, params, task: None, method: found.name };
     if !found.is_async {
         return run(daemon, found, &authorized).await;

@@ -31,8 +31,13 @@ pub(super) async fn call(
         "holdfast_join" => accept::accept(daemon, call).await,
         "eject" => eject::eject(daemon, call).await,
         "designate_new_master" => designate(daemon, call).await,
-        "has_extension" => Ok(false.into()),
-        "get_license_state" => Ok(Value::str_map([("edition", "free"), ("expiry", "never")])),
+        "has_extension" | "get_license_state" => {
+            find(&daemon.view().await, "pool", ref_param(call, 0))?;
+            Ok(match message {
+                "has_extension" => false.into(),
+                _ => Value::str_map([("edition", "free"), ("expiry", "never")]),
+            })
+        }
         "holdfast_readiness" => crate::truth::readiness(daemon).await,
         "holdfast_restore_report" => crate::restoring::report::report(daemon).await,
         "holdfast_status" => crate::truth::status(daemon).await,
