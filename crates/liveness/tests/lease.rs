@@ -278,10 +278,10 @@ proptest! {
             }
         }
         check(&machine, &mut database, now)?;
-        // And from then on it is never late.
-        for _ in 0..20 {
+        // And from the next renewal on it is never late: until then its last one may be old, and another one lost.
+        for renewal in 0..20 {
             now = to_ms(machine.wake_at().expect("renewals are due"));
-            prop_assert_eq!(machine.phase(at(now)), Phase::Held);
+            prop_assert!(renewal == 0 || machine.phase(at(now)) == Phase::Held);
             let command = machine.step(Event::Tick, at(now))[0];
             let _ = perform(&mut machine, &mut database, command, healthy, now);
         }
