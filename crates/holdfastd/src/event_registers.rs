@@ -13,7 +13,7 @@ use xenapi::{Error, Value};
 use crate::Daemon;
 use crate::api::Caller;
 use crate::api::auth::SessionKey;
-use crate::events::{Heard, Interest};
+use crate::events::{Interest, Token};
 
 /// Most registers on one host; the one that was read longest ago goes first.
 const MOST: usize = 512;
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(28);
 #[derive(Debug, Clone)]
 struct Register {
     interest: Interest,
-    heard: Heard,
+    heard: Token,
     /// Raised by every use.
     used: u64,
 }
@@ -71,7 +71,7 @@ pub async fn register<'a>(
     classes: impl Iterator<Item = &'a str>,
 ) -> Result<Value, Error> {
     let interest = Interest::parse(classes)?;
-    let now = Heard::now(&daemon.view().await);
+    let now = Token::of(&daemon.view().await);
     daemon.event_registers.with(&caller.session, |register, used| match register {
         Some(register) => {
             register.interest.add(interest);
@@ -116,7 +116,7 @@ pub async fn next(daemon: &Arc<Daemon>, caller: &Caller) -> Result<Value, Error>
     let answer = crate::events::after(daemon, &interest, heard, WAIT).await;
     let now = match &answer {
         Ok((_, now)) => *now,
-        Err(error) if error.is("EVENTS_LOST") => Heard::now(&daemon.store().view()),
+        Err(error) if error.is("EVENTS_LOST") => Token::of(&daemon.store().view()),
         Err(_) => heard,
     };
     daemon.event_registers.with(&caller.session, |register, _| {

@@ -20,9 +20,6 @@ pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// After the first change, further ones are gathered for this long, so that a burst is one answer.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How far a client of the older interface has heard.
-pub type Heard = Token;
-
 /// Where a client stands in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
@@ -33,11 +30,7 @@ pub struct Token {
 
 impl Token {
     /// Everything that a view shows was heard.
-    pub fn now(view: &View) -> Self {
-        Self::of(view)
-    }
-
-    fn of(view: &View) -> Self {
+    pub fn of(view: &View) -> Self {
         Self {
             epoch: view.pool_epoch().unwrap_or_default(),
             cluster: view.identity().map(|i| i.cluster_id).unwrap_or_default(),
@@ -140,7 +133,32 @@ pub async fn from<'a>(
     } else {
         Duration::ZERO
     };
-    let deadline = tokio::time::Instant::now() + wait;
+    let (view, events) = wait_for(daemon, &interest, token, wait).await?;
+    Ok(batch(&view, &interest, events))
+}
+
+/// Waits for what happens after `heard`: the events, none if `limit` passes first, and how far that was.
+///
+/// # Errors
+/// `EVENTS_LOST`.
+pub async fn after(
+    daemon: &Arc<Daemon>,
+    interest: &Interest,
+    heard: Token,
+    limit: Duration,
+) -> Result<(Value, Token), Error> {
+    let (view, events) = wait_for(daemon, interest, Some(heard), limit).await?;
+    Ok((shown(events), Token::of(&view)))
+}
+
+/// The events behind a token, as soon as there are any or `limit` has passed, and the view that shows them.
+async fn wait_for(
+    daemon: &Arc<Daemon>,
+    interest: &Interest,
+    token: Option<Token>,
+    limit: Duration,
+) -> Result<(View, Vec<Event>), Error> {
+    let deadline = tokio::time::Instant::now() + limit;
     let mut changed = daemon.store().replica().changed();
     let mut view = daemon.store().read().await;
     // A token from a host that is ahead of this one: catch up first.
@@ -155,42 +173,9 @@ pub async fn from<'a>(
         }
     }
     loop {
-        let events = since(&view, &interest, token)?;
-        if !events.is_empty() {
-            return Ok(batch(&view, &interest, events));
-        }
-        let now = tokio::time::Instant::now();
-        if now >= deadline {
-            return Ok(batch(&view, &interest, events));
-        }
-        tokio::select! {
-            _ = changed.changed() => {
-                tokio::time::sleep(GATHER).await;
-            }
-            () = tokio::time::sleep_until(deadline) => {}
-            () = daemon.stopping() => return Err(Error::new("HOST_STILL_BOOTING", Vec::<String>::new())),
-        }
-        view = daemon.store().view();
-    }
-}
-
-/// Waits for what happens after `heard`: the events, none if `limit` passes first, and how far that was.
-///
-/// # Errors
-/// `EVENTS_LOST`.
-pub async fn after(
-    daemon: &Arc<Daemon>,
-    interest: &Interest,
-    heard: Token,
-    limit: Duration,
-) -> Result<(Value, Token), Error> {
-    let deadline = tokio::time::Instant::now() + limit;
-    let mut changed = daemon.store().replica().changed();
-    let mut view = daemon.store().read().await;
-    loop {
-        let events = since(&view, interest, Some(heard))?;
+        let events = since(&view, interest, token)?;
         if !events.is_empty() || tokio::time::Instant::now() >= deadline {
-            return Ok((shown(events), Token::of(&view)));
+            return Ok((view, events));
         }
         tokio::select! {
             _ = changed.changed() => tokio::time::sleep(GATHER).await,
